@@ -1,0 +1,53 @@
+"""What can be wrong with the world, one class a case.
+
+Wrong use and unreadable input raise; a flaw in the data is a finding
+(`geo.findings`), a row in a table, and the run goes on.
+"""
+
+
+class GeoError(Exception):
+    """Something the caller must mend: the message names what, where and what to do."""
+
+
+class InputError(GeoError):
+    """A file, layer or column that was asked for is not there or cannot be read."""
+
+
+class MissingColumnError(InputError):
+    """A layer lacks a column that the work cannot do without."""
+
+
+class MissingDatumError(GeoError):
+    """Geometry came without a coordinate reference system, or with one tied to no ellipsoid."""
+
+
+class GeometryTypeError(GeoError):
+    """A geometry is of a kind the work has no meaning for: a point where land is meant."""
+
+
+class MismatchError(GeoError):
+    """Two layers do not belong together: other county, other place, other system."""
+
+
+class CodeError(GeoError):
+    """A code is not built as its standard says."""
+
+
+class CodesExhaustedError(CodeError):
+    """A group has used up its four-digit serials."""
+
+
+class OutputError(GeoError):
+    """The result cannot be written: read-only folder, full disk, a file in the way."""
+
+
+class WorkspaceError(GeoError):
+    """A file is not a workspace, or one of another schema version."""
+
+
+class BalanceError(GeoError):
+    """Areas that must add up do not: a fault of this program, never of the data."""
+
+
+class MissingToolError(GeoError):
+    """A program or font this machine lacks; the message says how to get it."""

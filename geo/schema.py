@@ -1,0 +1,106 @@
+"""Names of layers and columns: one data file, read once.
+
+Every table that passes between two steps has its columns in
+``standards/columns.csv``: layer, column, dtype, the field of the national
+standard it comes from (empty where it is ours), its Chinese title and a note.
+Standards' field names end where files are read and begin again where they are
+written.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Final, TypeVar
+
+import pandas as pd
+
+Table = TypeVar("Table", bound=pd.DataFrame)
+
+WORKSPACE_VERSION: Final = 1  # of the layers and columns promised to users; kept in ``meta``
+
+LAYER_TITLES: Final = {
+    "patches": "耕地图斑",
+    "parcels": "承包地块",
+    "pieces": "剩余图块",
+    "villages": "村界",
+    "findings": "问题清单",
+    "shifts": "套合偏移",
+    "balance": "面积平衡",
+    "code_register": "编号登记",
+    "runs": "运行批次",
+    "meta": "元数据",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column of a layer: its name, dtype, standard field, Chinese title and note."""
+
+    name: str
+    dtype: str
+    field: str
+    title: str
+    note: str
+
+
+@cache
+def _dictionary() -> pd.DataFrame:
+    with (files("geo.standards") / "columns.csv").open(encoding="utf-8") as file:
+        return pd.read_csv(file, dtype=str, keep_default_na=False)
+
+
+@cache
+def columns(layer: str) -> tuple[Column, ...]:
+    """Columns of a layer, in their order.
+
+    Raises
+    ------
+    KeyError
+        If no layer has that name.
+    """
+    rows = _dictionary()
+    rows = rows[rows["layer"] == layer]
+    if rows.empty:
+        raise KeyError(layer)
+    return tuple(
+        Column(name=r.column, dtype=r.dtype, field=r.field, title=r.title, note=r.note)  # type: ignore[arg-type]
+        for r in rows.itertuples()
+    )
+
+
+def column_names(layer: str) -> list[str]:
+    """Names of a layer's columns, in their order."""
+    return [column.name for column in columns(layer)]
+
+
+def titles(layer: str) -> dict[str, str]:
+    """Chinese title of each column of a layer."""
+    return {column.name: column.title for column in columns(layer)}
+
+
+def conform(table: Table, layer: str) -> Table:
+    """A copy of ``table`` with the layer's columns first, in order and of their dtype.
+
+    A column that is missing is added empty; columns the layer does not name
+    (geometry among them) stay behind the named ones.
+    """
+    out = table.copy()
+    for column in columns(layer):
+        if column.name not in out:
+            out[column.name] = pd.Series(None, index=out.index, dtype=_empty_dtype(column.dtype))
+        out[column.name] = _cast(out[column.name], column.dtype)
+    named = column_names(layer)
+    rest = [name for name in out.columns if name not in set(named)]
+    return out[named + rest]  # type: ignore[return-value]
+
+
+def _empty_dtype(dtype: str) -> str:
+    return {"str": "str", "float": "float64", "bool": "boolean", "Int64": "Int64"}[dtype]
+
+
+def _cast(values: pd.Series, dtype: str) -> pd.Series:
+    if dtype == "bool":
+        return values.astype("boolean").fillna(value=False).astype("bool")
+    if dtype == "float":
+        return pd.to_numeric(values, errors="coerce").astype("float64")
+    return values.astype(_empty_dtype(dtype))
