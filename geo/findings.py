@@ -78,8 +78,7 @@ def findings(
             table["geometry"] = shapely.point_on_surface(rows["geometry"].to_numpy())
     for name, value in more.items():
         table[name] = value if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
-    table = schema.conform(table, "findings").drop(columns="finding_id")
-    return table
+    return schema.conform(table, "findings").drop(columns="finding_id")
 
 
 def gather(parts: Iterable[pd.DataFrame], crs: Any = None) -> gpd.GeoDataFrame:  # noqa: ANN401 - whatever pyproj takes

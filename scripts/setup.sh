@@ -98,7 +98,7 @@ set_up_python() {
         "$interpreter" -m venv --clear .venv
     fi
     say "installing what requirements.lock names ..."
-    local pip=(.venv/bin/python -m pip --disable-pip-version-check --no-input --quiet)
+    local pip=(.venv/bin/python -m pip --disable-pip-version-check --no-input -qq)
     "${pip[@]}" install --require-hashes --only-binary :all: --requirement requirements.lock ||
         fail "pip could not install requirements.lock (no network, or no wheel for this machine: see above)"
     # --force-reinstall: its launchers name the place of the checkout, which may have moved.
