@@ -99,8 +99,8 @@ set_up_python() {
     fi
     say "installing what requirements.lock names ..."
     local pip=(.venv/bin/python -m pip --disable-pip-version-check --no-input -qq)
-    "${pip[@]}" install --require-hashes --only-binary :all: --requirement requirements.lock ||
-        fail "pip could not install requirements.lock (no network, or no wheel for this machine: see above)"
+    "${pip[@]}" install --require-hashes --requirement requirements.lock ||
+        fail "pip could not install requirements.lock (no network? see above)"
     # --force-reinstall: its launchers name the place of the checkout, which may have moved.
     "${pip[@]}" install --no-deps --no-build-isolation --no-index --force-reinstall --editable .
     fingerprint >"$stamp"
