@@ -1,0 +1,163 @@
+"""Which villagers' group a piece belongs to.
+
+The survey knows the village, seldom the group. A group's own boundary decides
+where there is one; else the owner-unit code of the patch if it reaches down to
+the group; else the issuers of the contract parcels around the piece, by how
+much of them is near; else the village itself (group ``00``).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import shapely
+from geopandas import GeoDataFrame
+
+NEAR_BATCH: Final = 50_000  # pieces looked up at a time, so that pairs stay in memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnerSettings:
+    """How far a neighbour counts."""
+
+    near_m: float = 30.0  # parcels within this distance have a say
+    far_m: float = 300.0  # if there is none, the nearest one within this distance
+
+
+def owner_groups(
+    pieces: GeoDataFrame,
+    parcels: GeoDataFrame,
+    *,
+    groups: GeoDataFrame | None = None,
+    settings: OwnerSettings | None = None,
+) -> pd.DataFrame:
+    """Group of each piece, how it was found and how sure it is.
+
+    Parameters
+    ----------
+    pieces : GeoDataFrame, n rows
+        Polygons in a projected CRS, columns ``village_code`` (12 digits) and
+        ``owner_unit_code`` (19 digits).
+    parcels : GeoDataFrame
+        Contract parcels around them in the same CRS, columns ``issuer_code``
+        (14 digits) and ``village_code`` (the survey village of the issuer).
+    groups : GeoDataFrame, optional
+        Group boundaries (ZJQY), column ``group_code``.
+    settings : OwnerSettings, optional
+        Distances.
+
+    Returns
+    -------
+    DataFrame, n rows, on the index of ``pieces``
+        ``group_code`` (14 digits), ``group_source`` (GROUP_BOUNDARY, OWNER_UNIT,
+        NEIGHBOURS, NEAREST, VILLAGE) and ``group_confidence`` (0..1: share of the
+        say the chosen group had; 0 for VILLAGE).
+    """
+    settings = settings or OwnerSettings()
+    polygons = np.asarray(pieces.geometry.array)
+    village = pieces["village_code"].to_numpy(dtype=object)
+    count = len(pieces)
+    code = np.array([f"{v}00" for v in village], dtype=object)
+    source = np.full(count, "VILLAGE", dtype=object)
+    confidence = np.zeros(count)
+    open_ = np.ones(count, dtype=bool)
+
+    def settle(rows: npt.NDArray[np.int64], names: npt.NDArray[np.object_], sure: npt.NDArray[np.float64], how: str) -> None:
+        code[rows], confidence[rows], source[rows] = names, sure, how
+        open_[rows] = False
+
+    if groups is not None and len(groups):
+        row, names, say = _by_boundary(polygons, groups)
+        settle(row, names, say, "GROUP_BOUNDARY")
+
+    unit = pieces["owner_unit_code"].fillna("").to_numpy(dtype=object)
+    # 12 + group 4 + branch 3; only a group number of two digits fits the 14-digit issuer code.
+    named = open_ & np.array([len(u) >= 16 and u[12:14] == "00" and u[14:16] != "00" for u in unit], dtype=bool)
+    rows = np.flatnonzero(named)
+    names = np.array([f"{v}{u[14:16]}" for v, u in zip(village[rows], unit[rows], strict=True)], dtype=object)
+    settle(rows, names, np.ones(len(rows)), "OWNER_UNIT")
+
+    around = parcels[parcels["issuer_code"].str.len().eq(14) & parcels.geometry.notna()]
+    around = around[around["issuer_code"].str[12:] != "00"].reset_index(drop=True)
+    if len(around):
+        for start in range(0, count, NEAR_BATCH):
+            rows = np.flatnonzero(open_[start : start + NEAR_BATCH]) + start
+            won, names, say = _by_neighbours(polygons[rows], village[rows], around, settings.near_m)
+            settle(rows[won], names, say, "NEIGHBOURS")
+        rows = np.flatnonzero(open_)
+        won, names, say = _by_nearest(polygons[rows], village[rows], around, settings.far_m)
+        settle(rows[won], names, say, "NEAREST")
+    return pd.DataFrame(
+        {"group_code": code, "group_source": source, "group_confidence": confidence.round(3)},
+        index=pieces.index,
+    )
+
+
+def _by_boundary(
+    polygons: npt.NDArray[np.object_], groups: GeoDataFrame
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.object_], npt.NDArray[np.float64]]:
+    bounds = np.asarray(groups.geometry.array)
+    row, other = shapely.STRtree(bounds).query(polygons, predicate="intersects")
+    shapely.prepare(bounds)
+    common = shapely.area(polygons[row])
+    crossing = ~shapely.covers(bounds[other], polygons[row])
+    common[crossing] = shapely.area(shapely.intersection(polygons[row[crossing]], bounds[other[crossing]]))
+    return _most_say(row, groups["group_code"].to_numpy(dtype=object)[other], common)
+
+
+def _by_neighbours(
+    polygons: npt.NDArray[np.object_], village: npt.NDArray[np.object_], parcels: GeoDataFrame, near_m: float
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.object_], npt.NDArray[np.float64]]:
+    others = np.asarray(parcels.geometry.array)
+    row, other = shapely.STRtree(others).query(polygons, predicate="dwithin", distance=near_m)
+    own = parcels["village_code"].to_numpy(dtype=object)[other] == village[row]
+    row, other = row[own], other[own]
+    # A parcel's say grows with its size and fades with its distance.
+    distance = shapely.distance(polygons[row], others[other])
+    say = np.sqrt(shapely.area(others[other])) / (1.0 + distance)
+    return _most_say(row, parcels["issuer_code"].to_numpy(dtype=object)[other], say)
+
+
+def _by_nearest(
+    polygons: npt.NDArray[np.object_], village: npt.NDArray[np.object_], parcels: GeoDataFrame, far_m: float
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.object_], npt.NDArray[np.float64]]:
+    found: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.object_], npt.NDArray[np.float64]]] = []
+    home = parcels["village_code"].to_numpy(dtype=object)
+    for name in pd.unique(village):
+        here = np.flatnonzero(home == name)
+        asking = np.flatnonzero(village == name)
+        if not len(here) or not len(asking):
+            continue
+        others = np.asarray(parcels.geometry.array)[here]
+        (row, other), distance = shapely.STRtree(others).query_nearest(
+            polygons[asking], max_distance=far_m, return_distance=True, all_matches=True
+        )
+        names = parcels["issuer_code"].to_numpy(dtype=object)[here][other]
+        won, names, _ = _most_say(asking[row], names, np.ones(len(row)))
+        reach = pd.Series(distance).groupby(asking[row]).min()
+        found.append((won, names, 0.5 * (1.0 - reach.loc[won].to_numpy() / far_m)))
+    if not found:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=object), np.empty(0)
+    return (
+        np.concatenate([part[0] for part in found]),
+        np.concatenate([part[1] for part in found]),
+        np.concatenate([part[2] for part in found]),
+    )
+
+
+def _most_say(
+    row: npt.NDArray[np.int64], name: npt.NDArray[np.object_], say: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.object_], npt.NDArray[np.float64]]:
+    """The name with most say in each row, and its share; ties go to the lesser name."""
+    if not len(row):
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=object), np.empty(0)
+    table = pd.DataFrame({"row": row, "name": name, "say": say})
+    table = table.groupby(["row", "name"], as_index=False)["say"].sum()
+    total = table.groupby("row")["say"].transform("sum")
+    table["share"] = table["say"] / total
+    # Sums of floats depend on their order; a share is compared at 1e-9 so that ties stay ties.
+    best = table.assign(rank=table["share"].round(9)).sort_values(["row", "rank", "name"], ascending=[True, False, True])
+    best = best.drop_duplicates("row")
+    return best["row"].to_numpy(), best["name"].to_numpy(dtype=object), best["share"].to_numpy()

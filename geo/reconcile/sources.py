@@ -1,0 +1,76 @@
+"""The layers that one reconciliation is made from, in one value."""
+
+from dataclasses import dataclass, field, replace
+
+import pandas as pd
+from geopandas import GeoDataFrame
+
+from geo.errors import MismatchError, MissingColumnError, MissingDatumError
+from geo.schema import conform
+
+_NEEDED = {"survey": ("land_class",), "parcels": ("parcel_code", "parcel_class"), "baseline": ("land_class",)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sources:
+    """Layers as read, all in the CRS of the survey, columns as in the layers of these names."""
+
+    survey: GeoDataFrame
+    parcels: GeoDataFrame
+    rights: pd.DataFrame = field(default_factory=lambda: conform(pd.DataFrame(), "rights"))
+    issuers: pd.DataFrame = field(default_factory=lambda: conform(pd.DataFrame(), "issuers"))
+    villages: GeoDataFrame | None = None
+    groups: GeoDataFrame | None = None
+    baseline: GeoDataFrame | None = None
+    extent: GeoDataFrame | None = None  # where the confirmation survey worked
+
+
+def prepared(sources: Sources) -> Sources:
+    """The same layers with every promised column, a plain index and one CRS.
+
+    Raises
+    ------
+    MissingDatumError
+        If the survey has no CRS, or one in degrees.
+    MissingColumnError
+        If a column is missing that the work cannot do without.
+    MismatchError
+        If a layer is in another CRS than the survey.
+    """
+    crs = sources.survey.crs
+    if crs is None:
+        raise MissingDatumError("三调图层没有坐标系；请在读取时给出（如 EPSG:4526）")
+    if crs.is_geographic:
+        raise MissingDatumError("三调图层为经纬度坐标；请先投影到 3 度带高斯-克吕格平面（如 EPSG:4526）")
+    layers: dict[str, GeoDataFrame] = {}
+    for name in ("survey", "parcels", "villages", "groups", "baseline", "extent"):
+        layer = getattr(sources, name)
+        if layer is None:
+            continue
+        missing = [column for column in _NEEDED.get(name, ()) if column not in layer]
+        if missing:
+            raise MissingColumnError(f"图层 {name} 缺少列 {', '.join(missing)}；现有列：{', '.join(map(str, layer.columns))}")
+        if layer.crs is None:
+            layer = layer.set_crs(crs)
+        elif layer.crs != crs:
+            raise MismatchError(f"图层 {name} 的坐标系是 {layer.crs.name}，三调是 {crs.name}；请先转换到同一坐标系")
+        layers[name] = layer.reset_index(drop=True)
+    survey = layers["survey"]
+    survey = conform(survey, "survey")
+    if (survey["patch_code"].isna() | survey["patch_code"].eq("")).any():
+        number = pd.Series([f"{row + 1:06d}" for row in range(len(survey))], index=survey.index)
+        blank = survey["patch_code"].isna() | survey["patch_code"].eq("")
+        survey["patch_code"] = survey["patch_code"].where(~blank, number)
+    layers["survey"] = survey
+    layers["parcels"] = conform(layers["parcels"], "parcels")
+    parcels = layers["parcels"]
+    parcels["issuer_code"] = parcels["issuer_code"].fillna(parcels["parcel_code"].str[:14])
+    for name in ("villages", "groups", "baseline"):
+        if name in layers:
+            layers[name] = conform(layers[name], name)
+    return replace(
+        sources,
+        **layers,
+        rights=conform(sources.rights, "rights"),
+        issuers=conform(sources.issuers, "issuers"),
+    )
