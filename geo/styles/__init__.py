@@ -1,0 +1,1 @@
+"""Default QGIS styles, one file a layer, written into every workspace."""

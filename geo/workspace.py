@@ -1,0 +1,441 @@
+"""The county's database: every layer of a run in one GeoPackage.
+
+Layers, columns and their Chinese titles are those of `geo.schema`; all layers
+are always there, an empty one with no rows. QGIS finds default styles in the
+file. The same tables give the same bytes, and a workspace that was good before
+stays good when writing fails.
+
+Source: OGC 12-128r19, GeoPackage Encoding Standard 1.4.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyogrio
+import shapely
+from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError
+from pyogrio.raw import read_arrow, write_arrow
+from pyproj import CRS
+
+from geo import schema
+from geo.atomic import whole_file
+from geo.errors import (
+    GeometryTypeError,
+    InputError,
+    MismatchError,
+    MissingDatumError,
+    OutputError,
+    WorkspaceError,
+)
+
+GEOMETRIES: Final = {
+    "patches": "MultiPolygon",
+    "parcels": "MultiPolygon",
+    "pieces": "MultiPolygon",
+    "villages": "MultiPolygon",
+    "findings": "Point",
+}
+
+_SUFFIX: Final = ".gpkg"
+_ARROW: Final = {"str": pa.string(), "float": pa.float64(), "bool": pa.bool_(), "Int64": pa.int64()}
+_WRITING: Final = {
+    # The standard wants a date of last change in the file; the run's identity is in ``runs``.
+    "OGR_CURRENT_DATE": "2000-01-01T00:00:00.000Z",
+    "OGR_GPKG_ALLOW_THREADED_RTREE": "NO",  # a second thread leaves pages in an order of its own
+    "OGR_SQLITE_SYNCHRONOUS": "OFF",  # put on the disk once, when the file is whole
+    "OGR_SQLITE_JOURNAL": "MEMORY",
+}
+_OGR_ERRORS: Final = (CRSError, DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError)
+
+# The table in which QGIS looks for the styles of a GeoPackage, in its own words.
+_STYLE_TABLE: Final = """
+CREATE TABLE layer_styles (
+  id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, f_table_catalog TEXT(256), f_table_schema TEXT(256),
+  f_table_name TEXT(256), f_geometry_column TEXT(256), styleName TEXT(30), styleQML TEXT, styleSLD TEXT,
+  useAsDefault BOOLEAN, description TEXT, owner TEXT(30), ui TEXT(30), update_time DATETIME)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """A workspace that was opened: what it is, and its layers when asked for.
+
+    It holds no file open, so it may be kept, copied and sent to other processes.
+    """
+
+    path: Path
+    version: int  # of layers and columns
+    crs: CRS  # of every layer with geometry
+    layers: tuple[str, ...]
+
+    def read(
+        self,
+        layer: str,
+        *,
+        where: str | None = None,
+        bbox: tuple[float, float, float, float] | None = None,
+        columns: list[str] | None = None,
+    ) -> pd.DataFrame:
+        """One layer, or a part of it, in the order it was written.
+
+        Parameters
+        ----------
+        layer : str
+            A name in ``layers``.
+        where : str, optional
+            Condition in SQL on the layer's columns, ``"village_code = '140725102202'"``.
+        bbox : (xmin, ymin, xmax, ymax), optional
+            In ``crs``; rows whose bounds touch it. Only for layers with geometry.
+        columns : list of str, optional
+            Columns to read; all by default. The geometry always comes along.
+
+        Returns
+        -------
+        DataFrame, or GeoDataFrame in ``crs``
+            Columns and dtypes of `geo.schema`; ``geometry`` last. A multipolygon
+            of one part comes as a polygon.
+
+        Raises
+        ------
+        InputError
+            If the layer or a column is not there, the condition is no SQL, or
+            the file cannot be read.
+        """
+        return _read(self, layer, where=where, bbox=bbox, columns=columns)
+
+
+def write(path: str | os.PathLike[str], tables: Mapping[str, pd.DataFrame], *, crs: Any) -> None:  # noqa: ANN401 - whatever pyproj takes
+    """Write a whole workspace in place of any that stands there.
+
+    Parameters
+    ----------
+    path : path
+        A ``.gpkg`` file; missing folders are made.
+    tables : mapping of layer name to DataFrame
+        Rows in the order they shall have. Columns the layer does not name are
+        left out; a layer that is not given is written without rows. ``meta``
+        rows (``key``, ``value``) given here are kept beside ``schema_version``,
+        ``crs``, ``title`` and ``county_code``.
+    crs : CRS
+        Of the workspace. Layers with geometry must be in it.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written; what stood there before is untouched.
+    WorkspaceError
+        If ``tables`` names a layer a workspace does not have.
+    MissingDatumError, MismatchError
+        If ``crs`` or that of a layer is missing, or they differ.
+    GeometryTypeError
+        If a geometry is not of the layer's kind; the message names its row.
+    """
+    target = Path(path)
+    if target.suffix.lower() != _SUFFIX:
+        raise OutputError(f"工作区文件名须以 {_SUFFIX} 结尾：{target}")
+    system = _system(crs)
+    unknown = sorted(set(tables) - set(schema.LAYER_TITLES))
+    if unknown:
+        raise WorkspaceError(f"工作区没有图层 {'、'.join(unknown)}；可用的图层：{'、'.join(schema.LAYER_TITLES)}")
+    layers = {layer: _layer(tables.get(layer), layer, system) for layer in schema.LAYER_TITLES if layer != "meta"}
+    layers["meta"] = _meta(tables, system)
+    _settle(target)
+    with whole_file(target) as scratch:
+        try:
+            with _gdal_options(_WRITING):
+                for layer, table in layers.items():
+                    _append(scratch, layer, table, system)
+            _describe(scratch)
+            _verify(scratch, {layer: len(table) for layer, table in layers.items()})
+        except (*_OGR_ERRORS, sqlite3.Error, pa.ArrowException, RuntimeError) as error:
+            raise OutputError(f"写不了工作区 {target}（{_cause(error)}）：原有文件未改动，请处理后重试") from error
+
+
+def open(url: str | os.PathLike[str]) -> Workspace:  # noqa: A001 - workspace.open reads as it should
+    """A workspace, ready to read.
+
+    Parameters
+    ----------
+    url : path
+        A GeoPackage written by `write`.
+
+    Raises
+    ------
+    InputError
+        If there is no such file.
+    WorkspaceError
+        If it is no workspace, is damaged, or has another schema version.
+    """
+    if "://" in str(url):
+        raise WorkspaceError(f"只能打开 GeoPackage 工作区（{_SUFFIX} 文件），不能打开 {url}")
+    path = Path(url)
+    if path.is_dir():
+        raise WorkspaceError(f"{path} 是一个文件夹，不是工作区：请给出其中的 {_SUFFIX} 文件")
+    if not path.is_file():
+        raise InputError(f"没有工作区文件 {path}：请核对路径，或先运行 taotu reconcile")
+    try:
+        with _connection(path) as base:
+            meta = dict(base.execute("SELECT key, value FROM meta").fetchall())
+            present = {name for (name,) in base.execute("SELECT table_name FROM gpkg_contents")}
+    except sqlite3.Error as error:
+        raise WorkspaceError(
+            f"{path} 不是工作区，或已损坏（{_cause(error)}）：请用 taotu reconcile 重新生成",
+        ) from error
+    version = str(meta.get("schema_version"))
+    if version != str(schema.WORKSPACE_VERSION):
+        raise WorkspaceError(
+            f"{path} 是第 {version} 版的工作区，本程序只读第 {schema.WORKSPACE_VERSION} 版："
+            "请用本版程序重新运行 taotu reconcile，或改用生成它的程序版本",
+        )
+    missing = [layer for layer in schema.LAYER_TITLES if layer not in present]
+    if missing or "crs" not in meta:
+        raise WorkspaceError(f"{path} 缺少{'、'.join(missing) or '坐标系'}，已损坏：请用 taotu reconcile 重新生成")
+    return Workspace(path=path, version=int(version), crs=CRS.from_user_input(meta["crs"]), layers=tuple(schema.LAYER_TITLES))
+
+
+def style(layer: str) -> str | None:
+    """Default QGIS style (QML) of a layer, None for a table."""
+    file = files("geo.styles") / f"{layer}.qml"
+    return file.read_text(encoding="utf-8") if file.is_file() else None
+
+
+def _read(
+    workspace: Workspace,
+    layer: str,
+    *,
+    where: str | None,
+    bbox: tuple[float, float, float, float] | None,
+    columns: list[str] | None,
+) -> pd.DataFrame:
+    if layer not in workspace.layers:
+        raise InputError(f"工作区没有图层 {layer}；可用的图层：{'、'.join(workspace.layers)}")
+    dtypes = {column.name: column.dtype for column in schema.columns(layer)}
+    wanted = list(dtypes) if columns is None else list(dict.fromkeys(columns))
+    if absent := [name for name in wanted if name not in dtypes]:
+        raise InputError(f"图层 {layer} 没有列 {'、'.join(absent)}；可用的列：{'、'.join(dtypes)}")
+    spatial = layer in GEOMETRIES
+    if bbox is not None and not spatial:
+        raise InputError(f"图层 {layer} 没有图形，不能按范围读取")
+    if not workspace.path.is_file():
+        raise InputError(f"工作区文件 {workspace.path} 已不在：请核对路径")
+    try:
+        info, rows = read_arrow(
+            workspace.path, layer=layer, columns=wanted, where=where, bbox=bbox, read_geometry=spatial, return_fids=True
+        )
+    except (*_OGR_ERRORS, ValueError, RuntimeError, pa.ArrowException) as error:
+        asked = f"，条件 {where}" if where else ""
+        raise InputError(f"读不了 {workspace.path} 的图层 {layer}{asked}（{_cause(error)}）") from error
+    if bbox is not None:  # the spatial index answers in its own order
+        rows = rows.sort_by(info["fid_column"] or "fid")
+    data = {name: _series(rows[name], dtypes[name]) for name in wanted}
+    table = pd.DataFrame(data, index=range(rows.num_rows))
+    if not spatial:
+        return table
+    shapes = shapely.from_wkb(rows[info["geometry_name"] or "wkb_geometry"].to_numpy(zero_copy_only=False))
+    return gpd.GeoDataFrame(table, geometry=_simple(shapes), crs=workspace.crs)
+
+
+def _series(values: pa.ChunkedArray, dtype: str) -> pd.Series:
+    if dtype == "Int64":
+        # By way of float64 a null would round the whole numbers beside it.
+        return values.cast(pa.int64()).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    series = values.to_pandas()
+    frame = pd.DataFrame({"value": series})
+    if dtype == "bool":
+        return frame["value"].astype("boolean").fillna(value=False).astype("bool")
+    return frame["value"].astype("str" if dtype == "str" else "float64")
+
+
+def _system(crs: Any) -> CRS:  # noqa: ANN401 - whatever pyproj takes
+    if crs is None:
+        raise MissingDatumError("工作区需要坐标系：请在读取数据时给出 crs")
+    return CRS.from_user_input(crs)
+
+
+def _layer(table: pd.DataFrame | None, layer: str, crs: CRS) -> pd.DataFrame:
+    """Columns of the layer alone, in order, and its geometry as the file shall hold it."""
+    rows = pd.DataFrame() if table is None else table
+    out = pd.DataFrame(schema.conform(pd.DataFrame(rows), layer)[schema.column_names(layer)]).reset_index(drop=True)
+    if layer not in GEOMETRIES:
+        return out
+    shapes = np.full(len(out), None, dtype=object)
+    if isinstance(rows, gpd.GeoDataFrame) and rows.active_geometry_name is not None:
+        shapes = np.array(rows.geometry.to_numpy(), dtype=object)
+        system = rows.geometry.crs
+        if system is None and not shapely.is_missing(shapes).all():
+            raise MissingDatumError(f"图层 {layer} 没有坐标系，不能写入工作区")
+        if system is not None and system != crs:
+            raise MismatchError(f"图层 {layer} 的坐标系（{system.name}）与工作区（{crs.name}）不同：请先转换")
+    out["geom"] = _stored(shapes, layer)
+    return out
+
+
+def _stored(shapes: np.ndarray[Any, Any], layer: str) -> np.ndarray[Any, Any]:
+    """Geometries in two dimensions and of the one kind the layer declares."""
+    kind = GEOMETRIES[layer]
+    held = ~shapely.is_missing(shapes)
+    flat = shapely.force_2d(shapes) if shapely.has_z(shapes).any() else shapes.copy()
+    names = np.array([shape.geom_type if shape is not None else kind for shape in flat], dtype=object)
+    if kind == "MultiPolygon":
+        single = np.flatnonzero(names == "Polygon")
+        full = single[~shapely.is_empty(flat[single])]
+        flat[full] = shapely.multipolygons(flat[full], indices=np.arange(len(full)))
+        flat[np.setdiff1d(single, full)] = shapely.MultiPolygon()
+        names[single] = kind
+    stray = np.flatnonzero(held & (names != kind))
+    if stray.size:
+        raise GeometryTypeError(f"图层 {layer} 第 {stray[0]} 行的图形是 {names[stray[0]]}，应为 {kind}")
+    return flat
+
+
+def _simple(shapes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Multipolygons of one part as polygons."""
+    out = np.array(shapes, dtype=object)
+    one = (shapely.get_type_id(out) == shapely.GeometryType.MULTIPOLYGON.value) & (shapely.get_num_geometries(out) == 1)
+    out[one] = shapely.get_geometry(out[one], 0)
+    return out
+
+
+def _meta(tables: Mapping[str, pd.DataFrame], crs: CRS) -> pd.DataFrame:
+    given: dict[str, str] = {}
+    if "meta" in tables:
+        rows = schema.conform(tables["meta"], "meta")
+        given = dict(zip(rows["key"], rows["value"], strict=True))
+    code, name = _county(tables)
+    authority = crs.to_authority(min_confidence=100)
+    facts = {
+        "schema_version": str(schema.WORKSPACE_VERSION),
+        "crs": ":".join(authority) if authority else crs.to_wkt(),
+        "title": given.get("title") or f"{name}套图成果",
+        "county_code": given.get("county_code") or code,
+    }
+    rest = {key: value for key, value in given.items() if key not in facts}
+    every = {**facts, **rest}
+    return schema.conform(pd.DataFrame({"key": list(every), "value": list(every.values())}), "meta")
+
+
+def _county(tables: Mapping[str, pd.DataFrame]) -> tuple[str, str]:
+    """Code and name of the county, as far as the tables tell."""
+    if "balance" in tables:
+        balance = schema.conform(pd.DataFrame(tables["balance"]), "balance")
+        counties = balance[balance["level"] == "county"].fillna("")
+        if len(counties):
+            return str(counties["code"].iloc[0]), str(counties["name"].iloc[0])
+    for layer in ("villages", "pieces", "patches"):
+        if layer in tables and "village_code" in tables[layer]:
+            codes = tables[layer]["village_code"].dropna()
+            if len(codes):
+                return str(codes.iloc[0])[:6], ""
+    return "", ""
+
+
+def _append(scratch: Path, layer: str, table: pd.DataFrame, crs: CRS) -> None:
+    fields, arrays = [], []
+    for column in schema.columns(layer):
+        kind = _ARROW[column.dtype]
+        notes = {"GDAL:OGR:alternative_name": column.title, "GDAL:OGR:comment": column.note}
+        fields.append(pa.field(column.name, kind, metadata={key: text for key, text in notes.items() if text}))
+        arrays.append(pa.array(table[column.name], type=kind, from_pandas=True))
+    options = {"FID": "fid", "IDENTIFIER": schema.LAYER_TITLES[layer]}
+    spatial = layer in GEOMETRIES
+    if spatial:
+        options |= {"GEOMETRY_NAME": "geom", "SPATIAL_INDEX": "YES"}
+        fields.append(pa.field("geom", pa.binary()))
+        arrays.append(pa.array(shapely.to_wkb(table["geom"].to_numpy()), type=pa.binary()))
+    authority = crs.to_authority(min_confidence=100)
+    write_arrow(
+        pa.table(arrays, schema=pa.schema(fields)),
+        scratch,
+        layer=layer,
+        driver="GPKG",
+        geometry_name="geom" if spatial else None,
+        geometry_type=GEOMETRIES.get(layer),
+        crs=(":".join(authority) if authority else crs.to_wkt()) if spatial else None,
+        append=scratch.exists(),
+        layer_options=options,
+    )
+
+
+def _describe(scratch: Path) -> None:
+    """Chinese titles in the column the standard means for people, and the default styles."""
+    with _connection(scratch, mode="rw") as base:
+        base.execute("PRAGMA synchronous=OFF")
+        base.execute("UPDATE gpkg_data_columns SET title = name")
+        base.execute(_STYLE_TABLE)
+        base.execute(
+            "INSERT INTO gpkg_contents (table_name, data_type, identifier, last_change, srs_id)"
+            " VALUES ('layer_styles', 'attributes', 'layer_styles', ?, 0)",
+            (_WRITING["OGR_CURRENT_DATE"],),
+        )
+        for layer in GEOMETRIES:
+            base.execute(
+                "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column,"
+                " styleName, styleQML, styleSLD, useAsDefault, description, owner, ui, update_time)"
+                " VALUES ('', '', ?, 'geom', ?, ?, '', 1, '', '', NULL, ?)",
+                (layer, schema.LAYER_TITLES[layer], style(layer), _WRITING["OGR_CURRENT_DATE"]),
+            )
+        base.execute("INSERT INTO gpkg_ogr_contents VALUES ('layer_styles', ?)", (len(GEOMETRIES),))
+        base.commit()
+
+
+def _verify(scratch: Path, counts: Mapping[str, int]) -> None:
+    """Read back what a library may have lost without a word: a full disk is met while closing."""
+    with _connection(scratch) as base:
+        (state,) = base.execute("PRAGMA quick_check(1)").fetchone()
+        if state != "ok":
+            raise sqlite3.DatabaseError(state)
+        told = dict(base.execute("SELECT table_name, feature_count FROM gpkg_ogr_contents").fetchall())
+        for layer, count in counts.items():
+            (held,) = base.execute(f'SELECT count(*) FROM "{layer}"').fetchone()  # noqa: S608 - a name of ours
+            if not count == held == told.get(layer):
+                raise sqlite3.DatabaseError(f"{layer}: {held} of {count} rows, told {told.get(layer)}")
+
+
+def _settle(target: Path) -> None:
+    """Bring journals beside an old workspace into it, for they would be replayed into the new one."""
+    beside = [target.with_name(target.name + end) for end in ("-wal", "-shm", "-journal")]
+    if not target.is_file() or not any(file.exists() for file in beside):
+        return
+    try:
+        with _connection(target, mode="rw") as base:
+            base.execute("PRAGMA busy_timeout=2000")
+            base.execute("PRAGMA journal_mode=DELETE")
+    except sqlite3.Error as error:
+        raise OutputError(
+            f"工作区 {target} 正被其他程序打开（{_cause(error)}）：请在 QGIS 等程序中关闭它后重试",
+        ) from error
+
+
+@contextmanager
+def _connection(path: Path, mode: str = "ro") -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True)) as base:
+        yield base
+
+
+@contextmanager
+def _gdal_options(options: Mapping[str, str]) -> Iterator[None]:
+    before = {name: pyogrio.get_gdal_config_option(name) for name in options}
+    pyogrio.set_gdal_config_options(dict(options))
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options(before)
+
+
+def _cause(error: Exception) -> str:
+    text = str(error).replace("\n", " ").strip()
+    if "disk is full" in text or "No space left" in text:
+        return "磁盘已满"
+    if "locked" in text:
+        return "文件被占用"
+    return text or type(error).__name__
