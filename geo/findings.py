@@ -22,7 +22,7 @@ SEVERITIES: Final = ("error", "warning", "info")
 def rules() -> pd.DataFrame:
     """The registry: one row a rule, indexed by its name (severity, title, advice, source)."""
     with (files("geo.standards") / "rules.csv").open(encoding="utf-8") as file:
-        return pd.read_csv(file, dtype=str, keep_default_na=False).set_index("rule", verify_integrity=True)
+        return pd.read_csv(file, dtype=str, keep_default_na=False).set_index("rule")
 
 
 def findings(
