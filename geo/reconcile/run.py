@@ -1,0 +1,473 @@
+"""The main job: two official maps in, a balanced and coded list of unassigned farmland out.
+
+The steps are functions on tables, run village by village, so that one
+village, one county on a laptop and a province on a cluster are the same code.
+A village that is done can be kept on disk; an interrupted run goes on from
+there to the same result.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from os import cpu_count
+from typing import Final
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from geopandas import GeoDataFrame
+
+from geo.area import apportion, ellipsoidal_area, mu, net_area
+from geo.findings import findings, gather
+from geo.reconcile.balance import balance
+from geo.reconcile.check import Checked, CheckSettings, check
+from geo.reconcile.checkpoint import Checkpoint
+from geo.reconcile.classify import ClassifySettings, classify, is_farmland
+from geo.reconcile.code import allocate
+from geo.reconcile.overlay import OverlaySettings, overlay
+from geo.reconcile.owner import OwnerSettings, owner_groups
+from geo.reconcile.shape import ShapeSettings, shape
+from geo.reconcile.sources import Sources, prepared
+from geo.schema import column_names, conform
+from geo.sheets import sheet_code
+from geo.standards import code_list
+
+DUST_M2: Final = 0.005  # less land than this is 0.00 m2 in the books and gets no row of its own
+NEAR_MARGIN_M: Final = 400.0  # parcels this far from a village still help to find its groups
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that decides a result; kept with it in the workspace."""
+
+    share_based_share: float = 0.5  # of a village's rights records in shares: from here on it is share-based
+    check: CheckSettings = field(default_factory=CheckSettings)
+    overlay: OverlaySettings = field(default_factory=OverlaySettings)
+    shape: ShapeSettings = field(default_factory=ShapeSettings)
+    classify: ClassifySettings = field(default_factory=ClassifySettings)
+    owner: OwnerSettings = field(default_factory=OwnerSettings)
+    jobs: int = 0  # threads, 0 for every core; never changes the result
+
+    def as_json(self) -> str:
+        """The settings that decide the result, as JSON with sorted keys."""
+        values = asdict(replace(self, jobs=0))
+        values.pop("jobs")
+        values["overlay"].pop("jobs", None)
+        return json.dumps(values, ensure_ascii=False, sort_keys=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reconciliation:
+    """A result: the layers of a workspace, and the settings that made them."""
+
+    patches: GeoDataFrame
+    parcels: GeoDataFrame
+    pieces: GeoDataFrame
+    villages: GeoDataFrame
+    findings: GeoDataFrame
+    shifts: pd.DataFrame
+    balance: pd.DataFrame
+    code_register: pd.DataFrame
+    settings: Settings
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Layers by name, as a workspace keeps them."""
+        names = ("patches", "parcels", "pieces", "villages", "findings", "shifts", "balance", "code_register")
+        return {name: getattr(self, name) for name in names}
+
+
+def reconcile(
+    patches: GeoDataFrame,
+    parcels: GeoDataFrame,
+    *,
+    villages: GeoDataFrame | None = None,
+    baseline: GeoDataFrame | None = None,
+    rights: pd.DataFrame | None = None,
+    issuers: pd.DataFrame | None = None,
+    groups: GeoDataFrame | None = None,
+    extent: GeoDataFrame | None = None,
+    previous: Mapping[str, pd.DataFrame] | None = None,
+    settings: Settings | None = None,
+    read_findings: Iterable[pd.DataFrame] = (),
+    run_id: str = "",
+    checkpoint: Checkpoint | None = None,
+    progress: Progress | None = None,
+) -> Reconciliation:
+    """Lay the survey over the contract parcels and account for all that is left.
+
+    Parameters
+    ----------
+    patches : GeoDataFrame
+        The survey (layer ``survey``; all classes or farmland only), in a projected CRS.
+    parcels : GeoDataFrame
+        Contract parcels (layer ``parcels``) in the same CRS. Parcels of class 10
+        with a rights record take land out; the others are evidence. If no parcel
+        has a rights record, all of class 10 count and a finding says so.
+    villages, baseline, rights, issuers, groups, extent : optional
+        Layers of these names; ``extent`` is where the confirmation survey worked.
+    previous : mapping, optional
+        ``pieces`` and ``code_register`` of the workspace before: codes carry over.
+    settings : Settings, optional
+        Everything that decides the result.
+    read_findings : iterable of DataFrame
+        Findings of reading, put into the same table.
+    run_id : str
+        Written into the code register.
+    checkpoint : Checkpoint, optional
+        Where villages that are done are kept and found again.
+    progress : callable, optional
+        Called with villages done, villages in all, and the name of the last.
+
+    Returns
+    -------
+    Reconciliation
+        Layers as promised in ``standards/columns.csv``.
+
+    Raises
+    ------
+    GeoError
+        If a layer has no CRS or lacks an indispensable column.
+    BalanceError
+        If areas do not add up: a fault of this program.
+    """
+    settings = settings or Settings()
+    sources = prepared(
+        Sources(
+            survey=patches,
+            parcels=parcels,
+            rights=conform(pd.DataFrame(), "rights") if rights is None else rights,
+            issuers=conform(pd.DataFrame(), "issuers") if issuers is None else issuers,
+            villages=villages,
+            groups=groups,
+            baseline=baseline,
+            extent=extent,
+        )
+    )
+    checked = check(sources, settings.check, jobs=settings.jobs)
+    farmland, notes = _farmland(checked, settings)
+    covering, evidence, more = _roles(checked)
+    work = _Work(
+        farmland=farmland, covering=covering, evidence=evidence, checked=checked, settings=settings
+    )
+    done = _by_village(work, checkpoint, progress)
+    laid = pd.concat([part.patches for part in done]) if done else farmland
+    laid = laid.sort_values("patch_code", kind="stable").reset_index(drop=True)
+    found = _found(done, sources)
+    allocation = allocate(
+        found,
+        run_id=run_id,
+        previous=_previous(previous, "pieces"),
+        register=_previous(previous, "code_register"),
+    )
+    pieces = _finished(allocation.pieces, previous)
+    names = _names(checked)
+    covered = pd.concat([part.covered for part in done], ignore_index=True)
+    every = [*read_findings, checked.findings, *notes, *more, *(part.findings for part in done), allocation.findings]
+    crs = sources.survey.crs
+    return Reconciliation(
+        patches=_layer(laid, "patches", crs),
+        parcels=_layer(_parcels(checked), "parcels", crs),
+        pieces=pieces,
+        villages=_villages(checked),
+        findings=gather(every, crs),
+        shifts=conform(pd.DataFrame(), "shifts"),
+        balance=balance(laid, pieces, covered, names),
+        code_register=allocation.register,
+        settings=settings,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Work:
+    """What every village takes its part of."""
+
+    farmland: GeoDataFrame
+    covering: GeoDataFrame
+    evidence: GeoDataFrame
+    checked: Checked
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class VillagePart:
+    """One village's share of the result."""
+
+    patches: GeoDataFrame  # layer patches
+    pieces: GeoDataFrame  # layer pieces, without codes
+    covered: pd.DataFrame  # village_code, group_code, covered_area_m2
+    findings: pd.DataFrame
+
+
+def _farmland(checked: Checked, settings: Settings) -> tuple[GeoDataFrame, list[pd.DataFrame]]:
+    """Farmland patches with village, kind and authoritative area."""
+    survey = checked.sources.survey
+    homes = checked.homes
+    chosen = is_farmland(survey["land_class"]).to_numpy(dtype=bool)
+    land = survey[chosen].assign(
+        village_code=homes.patch_village,
+        location_village=homes.location_village,
+        geometry_area_m2=checked.geometry_area.round(2),
+    )
+    land["village_name"] = land["village_code"].map(homes.village_names).fillna("")
+    official = land["patch_area_m2"].gt(0)
+    land["patch_area_m2"] = land["patch_area_m2"].where(official, land["geometry_area_m2"])
+    ratio = land["ridge_ratio"].fillna(0.0)
+    land["ridge_ratio"] = ratio.where(ratio.ge(0) & ratio.lt(1), 0.0)
+
+    shared = _share_based_villages(checked, settings)
+    ownership = land["ownership_kind"].fillna("")
+    state = ownership.str[:1].isin(["1", "2"])
+    share_based = ~state & land["village_code"].isin(set(shared))
+    land["patch_kind"] = np.select([state, share_based], ["STATE", "SHARE_BASED"], "COLLECTIVE")
+    kinds = {**code_list("QSXZ"), "": "未填"}
+    by_code = [f"权属性质 {code} {kinds.get(code, '不在代码表，按集体计')}".strip() for code in ownership]
+    by_share = land["village_code"].map(shared).fillna("")
+    land["kind_reason"] = np.where(share_based, by_share, by_code)
+
+    empty = land.geometry.isna() | land.geometry.is_empty | land["geometry_area_m2"].le(0)
+    unlaid = land[empty]
+    notes = [
+        findings(
+            "patch_not_laid",
+            [f"耕地图斑 {c} 没有图形，{a:.2f} m² 未参与套合，不在平衡表中" for c, a in zip(unlaid["patch_code"], unlaid["patch_area_m2"].fillna(0), strict=True)],
+            layer="survey",
+            rows=unlaid.drop(columns="geometry"),
+            row_code=unlaid["patch_code"],
+            area_before_m2=unlaid["patch_area_m2"],
+        )
+    ]
+    land = land[~empty]
+    for kind, rule, text in (
+        ("STATE", "state_land", "国有耕地 {n} 个图斑 {a:.2f} m²，不计入集体耕地，也不编号"),
+        ("SHARE_BASED", "share_based_village", "确权确股村，耕地 {n} 个图斑 {a:.2f} m² 单列，不逐块套合编号"),
+    ):
+        sums = land[land["patch_kind"].eq(kind)].groupby("village_code")["patch_area_m2"].agg(["size", "sum"])
+        messages = [text.format(n=n, a=a) for n, a in zip(sums["size"], sums["sum"], strict=True)]
+        notes.append(findings(rule, messages, layer="patches", row_code=list(sums.index), village_code=list(sums.index)))
+    return land, notes
+
+
+def _share_based_villages(checked: Checked, settings: Settings) -> dict[str, str]:
+    """Villages most of whose rights records are in shares, with the reason."""
+    rights = checked.sources.rights
+    if rights.empty:
+        parcels = checked.sources.parcels
+        rights = parcels[parcels["has_rights"]]
+    village = rights["issuer_code"].fillna("").str[:12]
+    village = village.map(checked.homes.issuer_village).fillna(village)
+    counts = rights.groupby(village)["share_based"].agg(["size", "sum"])
+    counts = counts[counts["sum"] >= settings.share_based_share * counts["size"]]
+    counts = counts[counts["sum"] > 0]
+    return {
+        code: f"承包地块信息 {size} 条中 {total} 条确权确股"
+        for code, size, total in zip(counts.index, counts["size"], counts["sum"], strict=True)
+    }
+
+
+def _roles(checked: Checked) -> tuple[GeoDataFrame, GeoDataFrame, list[pd.DataFrame]]:
+    """Parcels that take land out, parcels that are evidence, and what had to be assumed."""
+    parcels = checked.sources.parcels.assign(village_code=checked.homes.parcel_village)
+    parcels = parcels[(parcels.geometry.notna() & ~parcels.geometry.is_empty).to_numpy(dtype=bool)]
+    contract = parcels["parcel_class"].eq("10").to_numpy(dtype=bool)
+    held = parcels["has_rights"].to_numpy(dtype=bool)
+    notes = []
+    if len(parcels) and not held.any():
+        held = np.ones(len(parcels), dtype=bool)
+        message = "没有任何地块带有承包地块信息（CBDKXX）；全部承包地块（类别 10）按已确权计"
+        notes.append(findings("rights_absent", message, layer="parcels"))
+    return parcels[contract & held], parcels[~(contract & held)], notes
+
+
+def _by_village(work: _Work, checkpoint: Checkpoint | None, progress: Progress | None) -> list[VillagePart]:
+    rows = work.farmland.groupby("location_village", sort=True).indices
+    jobs = work.settings.jobs or cpu_count() or 1
+    inner = 1 if len(rows) >= jobs else jobs
+
+    def one(village: str) -> VillagePart:
+        part = checkpoint.load(village) if checkpoint is not None else None
+        if part is None:
+            part = village_part(work, work.farmland.iloc[rows[village]], jobs=inner)
+            if checkpoint is not None:
+                checkpoint.save(village, part)
+        return part
+
+    done: list[VillagePart] = []
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        for village, part in zip(rows, pool.map(one, rows), strict=True):
+            done.append(part)
+            if progress is not None:
+                progress(len(done), len(rows), work.checked.homes.village_names.get(village, village))
+    return done
+
+
+def _near(layer: GeoDataFrame, box: tuple[float, float, float, float], margin: float) -> GeoDataFrame:
+    """Rows whose bounds meet a box, in their order."""
+    west, south, east, north = box
+    hits = layer.sindex.query(shapely.box(west - margin, south - margin, east + margin, north + margin))
+    return layer.iloc[np.sort(hits)]
+
+
+def village_part(work: _Work, patches: GeoDataFrame, *, jobs: int) -> VillagePart:
+    """Overlay, areas, shapes, classes and groups of one village's patches."""
+    settings = work.settings
+    patches = patches.sort_values(["patch_code", "source_row"], kind="stable").reset_index(drop=True)
+    box = tuple(patches.total_bounds)
+    covering = _near(work.covering, box, NEAR_MARGIN_M)
+    laid = overlay(patches, covering, replace(settings.overlay, jobs=jobs))
+    shaped = shape(laid.pieces, settings.shape, jobs=jobs)
+    row = shaped["patch_row"].to_numpy(dtype=np.int64)
+    raw = ellipsoidal_area(shaped).to_numpy()
+    whole = np.maximum(ellipsoidal_area(patches).to_numpy(), 1e-9)
+    large = raw >= DUST_M2
+    dust = findings("dust_fragments", [], layer="pieces")
+    if not large.all():
+        text = f"{int((~large).sum())} 个小于 {DUST_M2} m² 的碎屑共 {raw[~large].sum():.4f} m²，四舍五入为 0.00，计入已确权"
+        village = patches["village_code"].iloc[0]
+        dust = findings("dust_fragments", text, layer="pieces", row_code=village, village_code=village)
+    shaped, row, raw = shaped[large].reset_index(drop=True), row[large], raw[large]
+
+    left = np.bincount(row, raw, len(patches))
+    untouched = laid.patches["n_parcels"].to_numpy() == 0
+    cover = np.where(untouched, 0.0, np.maximum(whole - left, 0.0))
+    cover[cover < DUST_M2] = 0.0
+    cover = np.where((left == 0) & (cover == 0), whole, cover)
+    parts = apportion(
+        np.concatenate([cover, raw]),
+        np.concatenate([np.arange(len(patches)), row]),
+        patches["patch_area_m2"].to_numpy(),
+    )
+    patches = patches.assign(
+        covered_area_m2=parts[: len(patches)],
+        residual_area_m2=(patches["patch_area_m2"] - parts[: len(patches)]).round(2),
+        piece_count=np.bincount(row, minlength=len(patches)),
+    )
+    pieces = _described(shaped, row, parts[len(patches) :], patches)
+    pieces = pieces[pieces["patch_kind"].eq("COLLECTIVE").to_numpy(dtype=bool)].reset_index(drop=True)
+    baseline = work.checked.sources.baseline
+    old = _near(baseline, box, 0.0) if baseline is not None else None
+    classes = classify(
+        pieces,
+        baseline=old,
+        evidence=_near(work.evidence, box, 0.0),
+        extent=work.checked.sources.extent,
+        settings=settings.classify,
+    )
+    groups = owner_groups(pieces, covering, groups=work.checked.sources.groups, settings=settings.owner)
+    pieces = pieces.assign(**classes, **groups)
+    return VillagePart(
+        patches=_layer(patches, "patches", work.farmland.crs),
+        pieces=_layer(pieces.assign(state="candidate"), "pieces", work.farmland.crs),
+        covered=_covered_by_group(patches, covering),
+        findings=dust,
+    )
+
+
+def _described(shaped: GeoDataFrame, row: "np.ndarray[tuple[int], np.dtype[np.int64]]", area: "np.ndarray[tuple[int], np.dtype[np.float64]]", patches: GeoDataFrame) -> GeoDataFrame:
+    """Pieces with the columns they take from their patch."""
+    taken = ["patch_code", "patch_kind", "village_code", "village_name", "land_class", "detail_code", "is_enclave"]
+    taken += ["ridge_ratio", "owner_unit_code"]
+    columns = patches[taken].iloc[row].reset_index(drop=True)
+    net = net_area(area, columns["ridge_ratio"].to_numpy())
+    table = columns.assign(
+        piece_shape=shaped["piece_shape"].to_numpy(),
+        mean_width_m=shaped["mean_width_m"].round(2).to_numpy(),
+        area_m2=area,
+        net_area_m2=net,
+        area_mu=mu(area),
+        net_area_mu=mu(net),
+    )
+    return gpd.GeoDataFrame(table, geometry=shaped.geometry.to_numpy(), crs=patches.crs)
+
+
+def _covered_by_group(patches: GeoDataFrame, covering: GeoDataFrame) -> pd.DataFrame:
+    """Covered area of each collective patch by the group whose parcels cover it; the sums are exact.
+
+    Parcels over each other count twice for the shares only, never for the sum.
+    A group of another village counts as the patch's village itself.
+    """
+    land = patches[patches["patch_kind"].eq("COLLECTIVE").to_numpy(dtype=bool)].reset_index(drop=True)
+    polygons, others = np.asarray(land.geometry.array), np.asarray(covering.geometry.array)
+    row, other = shapely.STRtree(others).query(polygons, predicate="intersects")
+    village = land["village_code"].to_numpy(dtype=object)
+    issuer = covering["issuer_code"].fillna("").to_numpy(dtype=object)[other]
+    home = covering["village_code"].to_numpy(dtype=object)[other]
+    group = np.where((home == village[row]) & (covering["issuer_code"].str.len().eq(14).to_numpy(dtype=bool)[other]), issuer, village[row] + "00")
+    pairs = pd.DataFrame({"row": row, "other": other, "group": group})
+    several = pairs.groupby("row")["group"].transform("nunique") > 1
+    pairs["share"] = 1.0
+    at = np.flatnonzero(several.to_numpy())
+    # Only a patch with parcels of several groups needs their common areas measured.
+    common = shapely.area(shapely.intersection(polygons[row[at]], others[other[at]]))
+    pairs.loc[at, "share"] = common
+    shares = pairs.groupby(["row", "group"], as_index=False)["share"].sum()
+    lone = np.setdiff1d(np.arange(len(land)), shares["row"].to_numpy())
+    shares = pd.concat(
+        [shares, pd.DataFrame({"row": lone, "group": village[lone] + "00", "share": 1.0})], ignore_index=True
+    ).sort_values(["row", "group"])
+    total = shares.groupby("row")["share"].transform("sum")
+    shares["share"] = shares["share"].where(total > 0, 1.0)
+    at_row = shares["row"].to_numpy(dtype=np.int64)
+    amount = apportion(shares["share"].to_numpy(), at_row, land["covered_area_m2"].to_numpy())
+    table = pd.DataFrame({"village_code": village[at_row], "group_code": shares["group"].to_numpy(), "covered_area_m2": amount})
+    return table[table["covered_area_m2"] > 0].reset_index(drop=True)
+
+
+def _found(done: list[VillagePart], sources: Sources) -> GeoDataFrame:
+    """Pieces of all villages in one stable order."""
+    if not done:
+        return _layer(gpd.GeoDataFrame(geometry=[], crs=sources.survey.crs), "pieces", sources.survey.crs)
+    return pd.concat([part.pieces for part in done], ignore_index=True)
+
+
+def _finished(pieces: GeoDataFrame, previous: Mapping[str, pd.DataFrame] | None) -> GeoDataFrame:
+    """Pieces with sheet and state, sorted by key; those without a code come last, by patch."""
+    points = gpd.GeoSeries(pieces.geometry.representative_point(), crs=pieces.crs)
+    lonlat = points.to_crs(points.crs.geodetic_crs)
+    out = pieces.assign(sheet_code=sheet_code(lonlat.x.to_numpy(), lonlat.y.to_numpy(), 2_000))
+    before = _previous(previous, "pieces")
+    if before is not None:
+        state = dict(zip(before["piece_key"], before["state"], strict=True))
+        out["state"] = out["piece_key"].map(state).fillna(out["state"])
+    out = _layer(out, "pieces", pieces.crs)
+    last = out["piece_key"].eq("")
+    order = out.assign(_last=last).sort_values(["_last", "piece_key", "patch_code", "area_m2"], kind="stable").index
+    return out.loc[order].reset_index(drop=True)
+
+
+def _previous(previous: Mapping[str, pd.DataFrame] | None, layer: str) -> "pd.DataFrame | None":
+    return None if previous is None else previous.get(layer)
+
+
+def _parcels(checked: Checked) -> GeoDataFrame:
+    return checked.sources.parcels.sort_values(["parcel_code", "source_file", "source_row"], kind="stable").reset_index(drop=True)
+
+
+def _villages(checked: Checked) -> GeoDataFrame:
+    """The village layer, or the outline of each village's patches where none was given."""
+    sources = checked.sources
+    if sources.villages is not None:
+        table = sources.villages
+    else:
+        land = sources.survey.assign(village_code=checked.homes.location_village)[["village_code", "geometry"]]
+        table = land[land.geometry.notna().to_numpy()].dissolve("village_code").reset_index()
+        table["village_name"] = table["village_code"].map(checked.homes.village_names).fillna("")
+    return _layer(table.sort_values("village_code", kind="stable").reset_index(drop=True), "villages", sources.survey.crs)
+
+
+def _names(checked: Checked) -> dict[str, str]:
+    issuers = checked.sources.issuers
+    groups = dict(zip(issuers["issuer_code"], issuers["issuer_name"].fillna(""), strict=True))
+    if checked.sources.groups is not None:
+        layer = checked.sources.groups
+        groups |= dict(zip(layer["group_code"], layer["group_name"].fillna(""), strict=True))
+    return {**groups, **checked.homes.village_names}
+
+
+def _layer(table: pd.DataFrame, layer: str, crs: object) -> GeoDataFrame:
+    """Just the promised columns and the geometry."""
+    out = conform(table, layer)[[*column_names(layer), "geometry"]]
+    return gpd.GeoDataFrame(out, geometry="geometry", crs=crs)
