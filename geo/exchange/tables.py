@@ -1,0 +1,265 @@
+"""Attribute tables beside the map: Access databases, workbooks, CSV, tables of a geodatabase.
+
+A table is known by its standard name (CBDKXX, FBF, CBF) or its Chinese one, in
+whatever holds it. Columns of persons are not read unless asked for.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import pandas as pd
+import pyogrio
+
+from geo.errors import GeoError, InputError
+from geo.exchange import access, encoding, fields
+from geo.exchange.sources import unpack
+from geo.findings import findings
+
+ACCESS: Final = (".mdb", ".accdb")
+WORKBOOKS: Final = (".xlsx", ".xls", ".xlsm")
+SUFFIXES: Final = (*ACCESS, *WORKBOOKS, ".csv", ".gpkg", ".gdb", ".dbf")
+
+ROLES: Final = {
+    "rights": (r"CBDKXX\d*", r"\d+CBDKXX", r"承包地块信息.*", r".*承包地块信息表?"),
+    "issuers": (r"FBF\d*", r"发包方(信息)?(表)?", r".*权属单位代码表?"),
+    "contractors": (r"CBF\d*", r"承包方(信息)?(表)?"),
+}
+ROLE_TITLES: Final = {"rights": "承包地块信息 CBDKXX", "issuers": "发包方 FBF", "contractors": "承包方 CBF"}
+
+_HEADER_ROWS: Final = 10  # a workbook may carry a title above its header
+_EXACT_DIGITS: Final = 1e15  # beyond fifteen digits a spreadsheet's number has lost its tail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableSource:
+    """One table of one file."""
+
+    file: Path
+    table: str
+    label: str
+    origin: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Table:
+    """A table as read: matched columns under the layer's names, and what was inferred."""
+
+    table: pd.DataFrame
+    findings: pd.DataFrame
+    files: tuple[Path, ...]
+
+
+@contextmanager
+def table_sources(path: Path | str) -> Iterator[list[TableSource]]:
+    """Every table behind a path: a file, a folder of files, or a zip of them.
+
+    Raises
+    ------
+    InputError
+        If there is nothing at ``path`` or a file cannot be opened.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"找不到 {path}；请检查路径")
+    if path.suffix.lower() == ".zip":
+        with TemporaryDirectory(prefix="taotu-") as folder:
+            unpack(path, Path(folder))
+            yield [
+                TableSource(file=s.file, table=s.table, label=f"{path.name}/{s.label}", origin=path)
+                for s in _listed(Path(folder))
+            ]
+        return
+    yield _listed(path)
+
+
+def _listed(path: Path) -> list[TableSource]:
+    if path.is_dir() and path.suffix.lower() != ".gdb":
+        children = sorted(path.rglob("*"), key=lambda p: p.relative_to(path).as_posix())
+        inside = [p for p in children if ".gdb" not in {q.suffix.lower() for q in p.relative_to(path).parents}]
+        return [
+            source
+            for child in inside
+            if child.suffix.lower() in SUFFIXES and not child.name.startswith((".", "~"))
+            for source in _listed(child)
+        ]
+    return [TableSource(file=path, table=n, label=f"{path.name}/{n}", origin=path) for n in _names(path)]
+
+
+def _names(file: Path) -> list[str]:
+    suffix = file.suffix.lower()
+    if suffix in ACCESS:
+        return access.table_names(file)
+    if suffix in (".csv", ".dbf"):
+        return [file.stem]
+    try:
+        if suffix in WORKBOOKS:
+            with pd.ExcelFile(file) as book:
+                return [str(name) for name in book.sheet_names]
+        if suffix in (".gpkg", ".gdb"):
+            return [str(name) for name, kind in pyogrio.list_layers(file) if kind is None]
+    except Exception as error:  # whatever the format's library raises on a damaged file
+        raise InputError(f"{file.name} 打不开或已损坏（{_line(error)}）；请重新拷贝或重新导出") from error
+    raise InputError(f"不认识 {file.name} 的格式；属性表可读 {'、'.join(SUFFIXES)}、.zip 或文件夹")
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]
+
+
+def find(found: Sequence[TableSource], role: str) -> TableSource | None:
+    """The table that plays a role, by its name; None where there is none."""
+    for pattern in ROLES[role]:
+        for source in found:
+            if re.fullmatch(pattern, source.table, flags=re.IGNORECASE):
+                return source
+    # A workbook or CSV of one table may have any sheet name: then its file's name says what it is.
+    for pattern in ROLES[role]:
+        for source in found:
+            if source.file.suffix.lower() in WORKBOOKS and re.fullmatch(
+                pattern, source.file.stem, flags=re.IGNORECASE
+            ):
+                return source
+    return None
+
+
+def read(
+    path: Path | str, role: str, *, needed: Sequence[str] = (), personal: bool = False, optional: bool = False
+) -> Table | None:
+    """The table of a role with its columns under the layer's names, all as text.
+
+    Parameters
+    ----------
+    path : Path
+        Access database, workbook, CSV, geodatabase, folder or zip.
+    role : str
+        ``rights``, ``issuers`` or ``contractors``.
+    needed : sequence of str
+        Fields of the standard the table cannot do without.
+    personal : bool
+        Whether to read the columns of persons.
+    optional : bool
+        Whether a missing table is None instead of an error.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or (unless ``optional``) has no such table; the message lists those there are.
+    MissingColumnError
+        If a needed field is missing.
+    """
+    with table_sources(path) as found:
+        source = find(found, role)
+        if source is None:
+            if optional:
+                return None
+            there = "、".join(s.table for s in found) or "（没有表）"
+            raise InputError(f"{Path(path).name} 里没有{ROLE_TITLES[role]}表；现有的表：{there}；请确认导出时包含该表")
+        return _read(source, role, needed=needed, personal=personal)
+
+
+def _read(source: TableSource, role: str, *, needed: Sequence[str], personal: bool) -> Table:
+    notes: list[pd.DataFrame] = []
+    raw, renamed, by_alias = _matched(source, role, needed=needed, personal=personal, notes=notes)
+    if by_alias:
+        notes.append(alias_finding(by_alias, source.label))
+    table = pd.DataFrame({column: raw[name] for column, name in renamed.items()})
+    for column in table.columns:
+        numeric = pd.to_numeric(table[column].where(table[column].map(_is_number)), errors="coerce")
+        if str(column).endswith("_code") and (numeric.abs() >= _EXACT_DIGITS).any():
+            message = f"{source.label} 的列 {renamed[str(column)]} 存为数字，15 位以后的数字已失真"
+            notes.append(findings("code_precision_lost", message, layer=source.label, source_file=source.label))
+        table[column] = fields.as_text(table[column])
+    table = table.dropna(how="all").reset_index(drop=True)
+    out = pd.concat(notes, ignore_index=True) if notes else findings("code_precision_lost", [], layer="")
+    return Table(table=table, findings=out, files=(source.origin,))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _matched(
+    source: TableSource, role: str, *, needed: Sequence[str], personal: bool, notes: list[pd.DataFrame]
+) -> tuple[pd.DataFrame, dict[str, str], tuple[tuple[str, str], ...]]:
+    """The raw table, which of its fields is which column, and those known by an alias."""
+    raw = _raw(source, role)
+    names = [str(name) for name in raw.columns]
+    found = fields.match(names, role)
+    fields.require(found, needed, file=source.origin.name, layer=source.table, present=names)
+    renamed = {column: name for column, name in found.fields.items() if personal or not fields.is_personal(name)}
+    by_alias = list(found.by_alias)
+    if role == "rights":
+        for column, field in (("contract_area_mu", "HTMJM"), ("former_contract_area_mu", "YHTMJM")):
+            if (name := fields.find(field, names)) is not None:
+                renamed[column] = name
+                by_alias += [(name, field)] if name != field else []
+    if personal:
+        taken = set(renamed.values())
+        renamed |= {fields.personal_column(name): name for name in found.personal if name not in taken}
+    elif found.personal:
+        message = f"未读取个人信息字段：{'、'.join(found.personal)}"
+        notes.append(findings("personal_columns_dropped", message, layer=source.label, source_file=source.label))
+    return raw, renamed, tuple(pair for pair in by_alias if pair[0] in renamed.values())
+
+
+def alias_finding(by_alias: Sequence[tuple[str, str]], label: str) -> pd.DataFrame:
+    """One finding that lists the fields of a file known by another name."""
+    message = "按别名识别字段：" + "、".join(f"{name}→{field}" for name, field in by_alias)
+    return findings("field_matched_by_alias", message, layer=label, source_file=label)
+
+
+def _raw(source: TableSource, role: str) -> pd.DataFrame:
+    suffix = source.file.suffix.lower()
+    try:
+        if suffix in ACCESS:
+            return access.read(source.file, source.table)
+        if suffix in WORKBOOKS:
+            return _sheet(source, role)
+        if suffix == ".csv":
+            return _csv(source.file)
+        options: dict[str, Any] = {}
+        if suffix == ".dbf":
+            guess = encoding.of_dbf(source.file, _beside(source.file, ".cpg"))
+            options = {"encoding": guess.name} if guess.name else {}
+        return pd.DataFrame(
+            pyogrio.read_dataframe(
+                source.file, layer=None if suffix == ".dbf" else source.table, read_geometry=False, **options
+            )
+        )
+    except GeoError:
+        raise
+    except Exception as error:  # whatever the format's library raises on a damaged file
+        raise InputError(f"{source.label} 打不开或已损坏（{_line(error)}）；请重新拷贝或重新导出") from error
+
+
+def _beside(file: Path, suffix: str) -> Path | None:
+    return next((p for p in file.parent.iterdir() if p.stem == file.stem and p.suffix.lower() == suffix), None)
+
+
+def _csv(file: Path) -> pd.DataFrame:
+    data = file.read_bytes()
+    try:
+        data.decode("utf-8")
+        name = "utf-8-sig"
+    except UnicodeDecodeError:
+        name = "gb18030"
+    return pd.read_csv(file, dtype=str, keep_default_na=False, encoding=name)
+
+
+def _sheet(source: TableSource, role: str) -> pd.DataFrame:
+    """A sheet below its header row, which is the first that names the role's fields."""
+    cells = pd.read_excel(source.file, sheet_name=source.table, header=None, dtype=object)
+    for row in range(min(_HEADER_ROWS, len(cells))):
+        names = [str(cell).strip() if pd.notna(cell) else f"_{at}" for at, cell in enumerate(cells.iloc[row])]
+        if len(fields.match(names, role).fields) >= 2:  # noqa: PLR2004 - one could be chance
+            body = cells.iloc[row + 1 :].reset_index(drop=True)
+            body.columns = pd.Index(names)
+            return body.loc[:, ~body.columns.duplicated()]
+    raise InputError(
+        f"{source.label} 的前 {_HEADER_ROWS} 行里找不到{ROLE_TITLES[role]}的表头；请确认工作表的第一行是字段名"
+    )
