@@ -82,7 +82,9 @@ def _entries(patches: pd.DataFrame, pieces: pd.DataFrame, covered: pd.DataFrame)
     shape_cents = to_cents(pieces["area_m2"])
     net = np.where(pieces["piece_shape"].eq("BLOCK"), to_cents(pieces["net_area_m2"]), 0)
     parts = [
-        _entry(covered["village_code"], covered["group_code"], covered_m2=to_cents(covered["covered_area_m2"])),
+        _entry(
+            covered["village_code"], covered["group_code"], covered_m2=to_cents(covered["covered_area_m2"])
+        ),
         _entry(
             pieces["village_code"],
             pieces["group_code"],

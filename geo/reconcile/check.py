@@ -27,6 +27,7 @@ from geo.reconcile.sources import Sources
 from geo.standards import code_list
 from geo.topology import repair
 
+ROUNDING_M2: Final = 0.015  # two figures of two decimals each may differ by a cent
 CAUTION_CODES: Final = ("HDGD", "HQGD", "LQGD", "MQGD", "SHGD", "SMGD")
 
 
@@ -101,7 +102,9 @@ def check(sources: Sources, settings: CheckSettings | None = None, *, jobs: int 
         sources=sources,
         homes=where,
         geometry_area=area,
-        findings=pd.concat([part for part in parts if len(part)], ignore_index=True) if any(map(len, parts)) else parts[0],
+        findings=pd.concat([part for part in parts if len(part)], ignore_index=True)
+        if any(map(len, parts))
+        else parts[0],
     )
 
 
@@ -126,7 +129,9 @@ def _repaired(sources: Sources) -> tuple[Sources, list[pd.DataFrame]]:
         code = _row_codes(name, rows)
         messages = [
             f"{c or '要素'}：{why}；修复前 {before:.2f} m²，修复后 {after:.2f} m²"
-            for c, why, before, after in zip(code, fixed.reason, fixed.area_before, fixed.area_after, strict=True)
+            for c, why, before, after in zip(
+                code, fixed.reason, fixed.area_before, fixed.area_after, strict=True
+            )
         ]
         parts.append(
             findings(
@@ -180,14 +185,22 @@ def _blank(values: "pd.Series[str]") -> "pd.Series[bool]":
 def survey_class_unknown(context: Context) -> pd.DataFrame:
     """Land classes are those of the working classification."""
     known = context.sources.survey["land_class"].isin(code_list("DLBM"))
-    return _survey_rows(context, "survey_class_unknown", ~known, "图斑 {patch_code} 的地类编码“{land_class}”不在三调工作分类中")
+    return _survey_rows(
+        context,
+        "survey_class_unknown",
+        ~known,
+        "图斑 {patch_code} 的地类编码“{land_class}”不在三调工作分类中",
+    )
 
 
 @rule
 def survey_unit_code(context: Context) -> pd.DataFrame:
     """Owner and location unit codes have 19 digits (a village's 12 are enough to go on)."""
     survey = context.sources.survey
-    bad = ~(is_digits(survey["location_unit_code"].fillna(""), 19) & is_digits(survey["owner_unit_code"].fillna(""), 19))
+    bad = ~(
+        is_digits(survey["location_unit_code"].fillna(""), 19)
+        & is_digits(survey["owner_unit_code"].fillna(""), 19)
+    )
     text = "图斑 {patch_code} 的权属单位代码“{owner_unit_code}”或坐落单位代码“{location_unit_code}”不是 19 位数字"
     return _survey_rows(context, "survey_unit_code", bad, text)
 
@@ -199,14 +212,24 @@ def survey_village_unknown(context: Context) -> pd.DataFrame:
     if villages is None:
         return findings("survey_village_unknown", [], layer="survey")
     known = context.homes.location_village.isin(set(villages["village_code"].fillna("").str[:12]))
-    return _survey_rows(context, "survey_village_unknown", ~known, "图斑 {patch_code} 的坐落单位 {location_unit_code} 不在村级调查区图层中")
+    return _survey_rows(
+        context,
+        "survey_village_unknown",
+        ~known,
+        "图斑 {patch_code} 的坐落单位 {location_unit_code} 不在村级调查区图层中",
+    )
 
 
 @rule
 def survey_ownership_unknown(context: Context) -> pd.DataFrame:
     """Kinds of ownership are those of the code table."""
     bad = ~context.sources.survey["ownership_kind"].isin(code_list("QSXZ"))
-    return _survey_rows(context, "survey_ownership_unknown", bad, "图斑 {patch_code} 的权属性质“{ownership_kind}”不在代码表中；按集体土地处理前请核对")
+    return _survey_rows(
+        context,
+        "survey_ownership_unknown",
+        bad,
+        "图斑 {patch_code} 的权属性质“{ownership_kind}”不在代码表中；按集体土地处理前请核对",
+    )
 
 
 @rule
@@ -218,8 +241,18 @@ def survey_planting(context: Context) -> pd.DataFrame:
     refined = survey["detail_code"].isin(CAUTION_CODES) & ~survey["planting_code"].isin(["LS", "FLS", "LYFL"])
     return pd.concat(
         [
-            _survey_rows(context, "survey_planting", farmland & unknown, "耕地图斑 {patch_code} 的种植属性“{planting_code}”缺失或不在代码表中"),
-            _survey_rows(context, "survey_planting", farmland & refined & ~unknown, "图斑 {patch_code} 细化为 {detail_code}，种植属性不应为 {planting_code}"),
+            _survey_rows(
+                context,
+                "survey_planting",
+                farmland & unknown,
+                "耕地图斑 {patch_code} 的种植属性“{planting_code}”缺失或不在代码表中",
+            ),
+            _survey_rows(
+                context,
+                "survey_planting",
+                farmland & refined & ~unknown,
+                "图斑 {patch_code} 细化为 {detail_code}，种植属性不应为 {planting_code}",
+            ),
         ],
         ignore_index=True,
     )
@@ -236,8 +269,18 @@ def survey_slope(context: Context) -> pd.DataFrame:
     bad_kind = (steep & ~survey["terrace_kind"].isin(["TT", "PD"])) | (flat & ~_blank(survey["terrace_kind"]))
     return pd.concat(
         [
-            _survey_rows(context, "survey_slope", bad_slope, "耕地图斑 {patch_code} 的坡度级别“{slope_class}”不在 1..5 中"),
-            _survey_rows(context, "survey_slope", bad_kind, "图斑 {patch_code} 坡度级别 {slope_class}，耕地类型“{terrace_kind}”不符"),
+            _survey_rows(
+                context,
+                "survey_slope",
+                bad_slope,
+                "耕地图斑 {patch_code} 的坡度级别“{slope_class}”不在 1..5 中",
+            ),
+            _survey_rows(
+                context,
+                "survey_slope",
+                bad_kind,
+                "图斑 {patch_code} 坡度级别 {slope_class}，耕地类型“{terrace_kind}”不符",
+            ),
         ],
         ignore_index=True,
     )
@@ -252,12 +295,14 @@ def survey_ridge(context: Context) -> pd.DataFrame:
     wrong_range = (ratio < 0) | (ratio >= 1)
     at_flat = farmland & survey["slope_class"].eq("1") & (ratio != 0)
     at_steep = farmland & survey["slope_class"].isin(["2", "3", "4", "5"]) & (ratio == 0)
-    elsewhere = ~farmland & ((ratio != 0) | (survey["ridge_area_m2"].fillna(0) != 0) | ~_blank(survey["slope_class"]))
+    elsewhere = ~farmland & (
+        (ratio != 0) | (survey["ridge_area_m2"].fillna(0) != 0) | ~_blank(survey["slope_class"])
+    )
     usable = farmland & ~wrong_range & survey["patch_area_m2"].gt(0)
     net = np.full(len(survey), np.nan)
     rows = usable.to_numpy(dtype=bool)
     net[rows] = net_area(survey["patch_area_m2"].to_numpy()[rows], ratio.to_numpy()[rows])
-    differs = usable & survey["class_area_m2"].notna() & ((survey["class_area_m2"] - net).abs() > 0.015)
+    differs = usable & survey["class_area_m2"].notna() & ((survey["class_area_m2"] - net).abs() > ROUNDING_M2)
     cases = {
         "图斑 {patch_code} 的扣除系数 {ridge_ratio} 不在 0 与 1 之间，按 0 计": wrong_range,
         "图斑 {patch_code} 坡度级别为 1，扣除系数应为 0，现为 {ridge_ratio}": at_flat & ~wrong_range,
@@ -265,7 +310,9 @@ def survey_ridge(context: Context) -> pd.DataFrame:
         "非耕地图斑 {patch_code}（{land_class}）带有扣除系数、扣除面积或坡度级别": elsewhere,
         "图斑 {patch_code} 的图斑地类面积 {class_area_m2} 与 TBMJ × (1 - KCXS) 不符": differs,
     }
-    return pd.concat([_survey_rows(context, "survey_ridge", bad, text) for text, bad in cases.items()], ignore_index=True)
+    return pd.concat(
+        [_survey_rows(context, "survey_ridge", bad, text) for text, bad in cases.items()], ignore_index=True
+    )
 
 
 @rule
@@ -281,11 +328,18 @@ def survey_area(context: Context) -> pd.DataFrame:
     rows = survey[differs.to_numpy(dtype=bool)].assign(village_code=context.homes.patch_village)
     messages = [
         text.format(patch_code=code, patch_area_m2=value) % f"{value - real:+.2f}"
-        for code, value, real in zip(rows["patch_code"], rows["patch_area_m2"], survey_area[differs], strict=True)
+        for code, value, real in zip(
+            rows["patch_code"], rows["patch_area_m2"], survey_area[differs], strict=True
+        )
     ]
     return pd.concat(
         [
-            _survey_rows(context, "survey_area_missing", missing, "图斑 {patch_code} 没有图斑面积（TBMJ），改用图形椭球面积"),
+            _survey_rows(
+                context,
+                "survey_area_missing",
+                missing,
+                "图斑 {patch_code} 没有图斑面积（TBMJ），改用图形椭球面积",
+            ),
             findings("survey_area_differs", messages, layer="survey", rows=rows, row_code=rows["patch_code"]),
         ],
         ignore_index=True,
@@ -296,7 +350,9 @@ def survey_area(context: Context) -> pd.DataFrame:
 def survey_overlap(context: Context) -> pd.DataFrame:
     """Farmland patches do not lie over each other: land would count twice."""
     survey = context.sources.survey
-    farmland = survey[is_farmland(survey["land_class"]).to_numpy(dtype=bool) & survey.geometry.notna().to_numpy()]
+    farmland = survey[
+        is_farmland(survey["land_class"]).to_numpy(dtype=bool) & survey.geometry.notna().to_numpy()
+    ]
     found = pairs(farmland, min_area_m2=context.settings.survey_overlap_m2, jobs=context.jobs)
     first = farmland.iloc[found["first"]].assign(village_code=context.homes.patch_village)
     second = farmland["patch_code"].to_numpy(dtype=object)[found["second"]]
@@ -320,8 +376,18 @@ def parcel_code_form(context: Context) -> pd.DataFrame:
     return pd.concat(
         [
             _parcel_rows(context, "parcel_code_form", bad, "地块代码“{parcel_code}”不是 19 位数字"),
-            _parcel_rows(context, "parcel_code_form", differs, "地块 {parcel_code} 的前 14 位与发包方编码 {issuer_code} 不同"),
-            _parcel_rows(context, "parcel_code_form", bad_contractor, "地块 {parcel_code} 的承包方编码“{contractor_code}”不是 18 位数字或不属于发包方 {issuer_code}"),
+            _parcel_rows(
+                context,
+                "parcel_code_form",
+                differs,
+                "地块 {parcel_code} 的前 14 位与发包方编码 {issuer_code} 不同",
+            ),
+            _parcel_rows(
+                context,
+                "parcel_code_form",
+                bad_contractor,
+                "地块 {parcel_code} 的承包方编码“{contractor_code}”不是 18 位数字或不属于发包方 {issuer_code}",
+            ),
         ],
         ignore_index=True,
     )
@@ -331,7 +397,12 @@ def parcel_code_form(context: Context) -> pd.DataFrame:
 def parcel_class_unknown(context: Context) -> pd.DataFrame:
     """Parcel classes are those of NY/T 2539-2016 table C.7."""
     bad = ~context.sources.parcels["parcel_class"].isin(code_list("DKLB"))
-    return _parcel_rows(context, "parcel_class_unknown", bad, "地块 {parcel_code} 的地块类别“{parcel_class}”不在代码表中，不计入已确权")
+    return _parcel_rows(
+        context,
+        "parcel_class_unknown",
+        bad,
+        "地块 {parcel_code} 的地块类别“{parcel_class}”不在代码表中，不计入已确权",
+    )
 
 
 @rule
@@ -343,8 +414,18 @@ def parcel_rights(context: Context) -> pd.DataFrame:
     contract = parcels["parcel_class"].eq("10")
     return pd.concat(
         [
-            _parcel_rows(context, "parcel_without_rights", contract & ~parcels["has_rights"], "承包地块 {parcel_code} 没有承包地块信息（CBDKXX）记录，不计入已确权"),
-            _parcel_rows(context, "parcel_rights_on_other_class", ~contract & parcels["has_rights"], "地块 {parcel_code} 类别为 {parcel_class}，却有承包地块信息记录；不计入已确权"),
+            _parcel_rows(
+                context,
+                "parcel_without_rights",
+                contract & ~parcels["has_rights"],
+                "承包地块 {parcel_code} 没有承包地块信息（CBDKXX）记录，不计入已确权",
+            ),
+            _parcel_rows(
+                context,
+                "parcel_rights_on_other_class",
+                ~contract & parcels["has_rights"],
+                "地块 {parcel_code} 类别为 {parcel_class}，却有承包地块信息记录；不计入已确权",
+            ),
         ],
         ignore_index=True,
     )
@@ -359,8 +440,13 @@ def parcel_group_unknown(context: Context) -> pd.DataFrame:
     parcels = context.sources.parcels
     unknown = parcels[~parcels["issuer_code"].isin(set(issuers["issuer_code"]))]
     counts = unknown.groupby("issuer_code").size()
-    messages = [f"发包方（组）编码 {code} 不在发包方表（FBF）中，涉及 {count} 个地块" for code, count in counts.items()]
-    return findings("parcel_group_unknown", messages, layer="parcels", row_code=list(counts.index.astype(str)))
+    messages = [
+        f"发包方（组）编码 {code} 不在发包方表（FBF）中，涉及 {count} 个地块"
+        for code, count in counts.items()
+    ]
+    return findings(
+        "parcel_group_unknown", messages, layer="parcels", row_code=list(counts.index.astype(str))
+    )
 
 
 @rule
@@ -374,13 +460,20 @@ def parcel_wrong_village(context: Context) -> pd.DataFrame:
         survey, village = context.sources.survey, context.homes.patch_village
         away = (village != context.homes.location_village).to_numpy()
         points = shapely.point_on_surface(np.asarray(context.sources.parcels.geometry.array)[rows])
-        hit, patch = shapely.STRtree(np.asarray(survey.geometry.array)[away]).query(points, predicate="intersects")
+        hit, patch = shapely.STRtree(np.asarray(survey.geometry.array)[away]).query(
+            points, predicate="intersects"
+        )
         at_home = village.to_numpy(dtype=object)[away][patch] == home.to_numpy(dtype=object)[rows[hit]]
         wrong.iloc[rows[hit[at_home]]] = False
     outside = lies.eq("") & context.sources.parcels.geometry.notna()
     return pd.concat(
         [
-            _parcel_rows(context, "parcel_wrong_village", wrong, "地块 {parcel_code} 属于村 {village_code}，却落在村 {location}"),
+            _parcel_rows(
+                context,
+                "parcel_wrong_village",
+                wrong,
+                "地块 {parcel_code} 属于村 {village_code}，却落在村 {location}",
+            ),
             _parcel_rows(context, "parcel_outside", outside, "地块 {parcel_code} 不在任何村的范围内"),
         ],
         ignore_index=True,
@@ -410,14 +503,26 @@ def parcel_off_farmland(context: Context) -> pd.DataFrame:
     index = parcels.index
     return pd.concat(
         [
-            _parcel_rows(context, "parcel_off_farmland", pd.Series(off, index=index), "承包地块 {parcel_code} 过半不在三调耕地上"),
-            _parcel_rows(context, "parcel_on_state_land", pd.Series(on_state, index=index), "承包地块 {parcel_code} 落在国有耕地上"),
+            _parcel_rows(
+                context,
+                "parcel_off_farmland",
+                pd.Series(off, index=index),
+                "承包地块 {parcel_code} 过半不在三调耕地上",
+            ),
+            _parcel_rows(
+                context,
+                "parcel_on_state_land",
+                pd.Series(on_state, index=index),
+                "承包地块 {parcel_code} 落在国有耕地上",
+            ),
         ],
         ignore_index=True,
     )
 
 
-def _share_on(polygons: npt.NDArray[np.object_], patches: npt.NDArray[np.object_], tree: shapely.STRtree) -> npt.NDArray[np.float64]:
+def _share_on(
+    polygons: npt.NDArray[np.object_], patches: npt.NDArray[np.object_], tree: shapely.STRtree
+) -> npt.NDArray[np.float64]:
     row, other = tree.query(polygons, predicate="intersects")
     common = shapely.area(shapely.intersection(polygons[row], patches[other]))
     area = np.maximum(shapely.area(polygons), 1e-9)
@@ -431,7 +536,12 @@ def parcel_area(context: Context) -> pd.DataFrame:
     drawn = pd.Series(shapely.area(np.asarray(parcels.geometry.array)), index=parcels.index)
     said = parcels["surveyed_area_m2"]
     bad = (said - drawn).abs() > context.settings.parcel_area_share * drawn
-    return _parcel_rows(context, "parcel_area_differs", bad.fillna(value=False), "地块 {parcel_code} 的实测面积 {surveyed_area_m2} m² 与图形面积相差过大")
+    return _parcel_rows(
+        context,
+        "parcel_area_differs",
+        bad.fillna(value=False),
+        "地块 {parcel_code} 的实测面积 {surveyed_area_m2} m² 与图形面积相差过大",
+    )
 
 
 @rule
@@ -453,8 +563,17 @@ def parcel_overlap(context: Context) -> pd.DataFrame:
     listed = findings("parcel_overlap", messages, layer="parcels", rows=first, row_code=codes)
     home = village.loc[held.index[fringe["first"]]].to_numpy()
     sums = fringe.groupby(home)["area_m2"].agg(["size", "sum"])
-    messages = [f"另有 {size} 处相邻地块的边缘重叠，共 {total:.2f} m²；覆盖面积只计一次" for size, total in zip(sums["size"], sums["sum"], strict=True)]
-    fringes = findings("parcel_fringe_overlap", messages, layer="parcels", row_code=list(sums.index), village_code=list(sums.index))
+    messages = [
+        f"另有 {size} 处相邻地块的边缘重叠，共 {total:.2f} m²；覆盖面积只计一次"
+        for size, total in zip(sums["size"], sums["sum"], strict=True)
+    ]
+    fringes = findings(
+        "parcel_fringe_overlap",
+        messages,
+        layer="parcels",
+        row_code=list(sums.index),
+        village_code=list(sums.index),
+    )
     return pd.concat([listed, fringes], ignore_index=True)
 
 
@@ -466,5 +585,10 @@ def baseline_class_unknown(context: Context) -> pd.DataFrame:
         return findings("baseline_class_unknown", [], layer="baseline")
     known = set(code_list("DLBM")) | set(code_list("DLBM2"))
     counts = baseline[~baseline["land_class"].isin(known)].groupby("land_class", dropna=False).size()
-    messages = [f"基期图层有 {count} 个图斑的地类编码“{code}”不在代码表中，按非耕地处理" for code, count in counts.items()]
-    return findings("baseline_class_unknown", messages, layer="baseline", row_code=[str(code) for code in counts.index])
+    messages = [
+        f"基期图层有 {count} 个图斑的地类编码“{code}”不在代码表中，按非耕地处理"
+        for code, count in counts.items()
+    ]
+    return findings(
+        "baseline_class_unknown", messages, layer="baseline", row_code=[str(code) for code in counts.index]
+    )

@@ -62,7 +62,9 @@ class Checkpoint:
                 table.to_parquet(folder / f"{name}.parquet")
             (folder / "done").touch()
         except OSError as error:
-            raise OutputError(f"无法写入断点文件夹 {folder}：{error.strerror or error}；请检查磁盘空间与权限") from error
+            raise OutputError(
+                f"无法写入断点文件夹 {folder}：{error.strerror or error}；请检查磁盘空间与权限"
+            ) from error
 
     def drop(self) -> None:
         """Remove the folder: the run is whole."""
@@ -86,5 +88,7 @@ def open_checkpoint(workspace: str | os.PathLike[str], run_id: str, *, resume: b
             folder.mkdir(parents=True)
             mark.write_text(json.dumps({"run_id": run_id}), encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise OutputError(f"无法使用断点文件夹 {folder}：{error}；请检查磁盘空间与权限，或删除该文件夹") from error
+        raise OutputError(
+            f"无法使用断点文件夹 {folder}：{error}；请检查磁盘空间与权限，或删除该文件夹"
+        ) from error
     return Checkpoint(folder=folder)

@@ -94,7 +94,9 @@ def classify(
     listed = np.full(count, "", dtype=object)
     if evidence is not None and len(evidence):
         other = evidence.reset_index(drop=True)
-        share, chief = _shares(polygons, area, np.asarray(other.geometry.array), np.ones(len(other), dtype=bool))
+        share, chief = _shares(
+            polygons, area, np.asarray(other.geometry.array), np.ones(len(other), dtype=bool)
+        )
         listed = _codes_over(polygons, area, other)
         names = _parcel_names(other["parcel_class"], chief)
         under = share["all"] >= settings.evidence_share
@@ -168,7 +170,9 @@ def _pair_areas(
     return row, other, covered
 
 
-def _codes_over(polygons: npt.NDArray[np.object_], area: Floats, evidence: GeoDataFrame) -> npt.NDArray[np.object_]:
+def _codes_over(
+    polygons: npt.NDArray[np.object_], area: Floats, evidence: GeoDataFrame
+) -> npt.NDArray[np.object_]:
     """Codes of the evidence parcels that cover at least 5 % of a piece, with their class."""
     row, other, covered = _pair_areas(polygons, area, np.asarray(evidence.geometry.array))
     counts = covered >= 0.05 * area[row]

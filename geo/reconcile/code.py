@@ -80,7 +80,9 @@ def allocate(
     fresh = ~kept & ~full
     key[fresh] = [f"{g}-{s:04d}" for g, s in zip(group[fresh], serial[fresh], strict=True)]
     letter = out["piece_class"].map(CLASS_LETTERS).to_numpy(dtype=object)
-    printed = np.array([f"{k[:14]}-{c}-{k[15:]}" if k else "" for k, c in zip(key, letter, strict=True)], dtype=object)
+    printed = np.array(
+        [f"{k[:14]}-{c}-{k[15:]}" if k else "" for k, c in zip(key, letter, strict=True)], dtype=object
+    )
     issued = dict(zip(old["piece_key"], old["piece_code"], strict=True))
     for at in np.flatnonzero(kept):
         printed[at] = issued.get(key[at], printed[at])
@@ -174,8 +176,10 @@ def _registered(old: pd.DataFrame, pieces: GeoDataFrame, run_id: str) -> pd.Data
             "last_run": run_id,
         }
     )
-    now["first_run"] = now["piece_key"].map(dict(zip(old["piece_key"], old["first_run"], strict=True))).where(
-        now["piece_key"].isin(known), run_id
+    now["first_run"] = (
+        now["piece_key"]
+        .map(dict(zip(old["piece_key"], old["first_run"], strict=True)))
+        .where(now["piece_key"].isin(known), run_id)
     )
     gone = old[~old["piece_key"].isin(set(now["piece_key"]))].assign(status="SUPERSEDED")
     table = pd.concat([conform(gone, "code_register"), conform(now, "code_register")], ignore_index=True)
@@ -195,7 +199,9 @@ def _class_changed(pieces: GeoDataFrame) -> pd.DataFrame:
         f"图块 {code} 现判为 {name}，与已印编号字母不同；编号不变"
         for code, name in zip(pieces["piece_code"], pieces["piece_class"], strict=True)
     ]
-    return findings("piece_class_changed", messages, layer="pieces", rows=pieces, row_code=pieces["piece_code"])
+    return findings(
+        "piece_class_changed", messages, layer="pieces", rows=pieces, row_code=pieces["piece_code"]
+    )
 
 
 def _out_of_codes(pieces: GeoDataFrame) -> pd.DataFrame:

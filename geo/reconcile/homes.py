@@ -93,22 +93,28 @@ def _issuer_villages(
     issuer12: "pd.Series[str]", where: "pd.Series[str]", known: set[str]
 ) -> tuple[dict[str, str], pd.DataFrame]:
     table = pd.DataFrame({"issuer": issuer12, "where": where})
-    table = table[(table["where"] != "") & (table["issuer"].str.len() == 12)]
+    table = table[(table["where"] != "") & (is_digits(table["issuer"], 12))]
     counts = table.groupby(["issuer", "where"], as_index=False).size()
     total = counts.groupby("issuer")["size"].transform("sum")
     counts["share"] = counts["size"] / total
-    best = counts.sort_values(["issuer", "size", "where"], ascending=[True, False, True]).drop_duplicates("issuer")
+    best = counts.sort_values(["issuer", "size", "where"], ascending=[True, False, True]).drop_duplicates(
+        "issuer"
+    )
     mapping: dict[str, str] = {code: code for code in issuer12.unique() if code in known}
     messages, codes, rules = [], [], []
     for issuer, lies_in, share in zip(best["issuer"], best["where"], best["share"], strict=True):
         if issuer in known:
             if issuer != lies_in and share > MAJORITY:
-                messages.append(f"发包方 {issuer} 的地块有 {share:.0%} 落在村 {lies_in}；仍按编码归 {issuer}，请核对偏移或编码")
+                messages.append(
+                    f"发包方 {issuer} 的地块有 {share:.0%} 落在村 {lies_in}；仍按编码归 {issuer}，请核对偏移或编码"
+                )
                 codes.append(issuer)
                 rules.append("issuer_lies_elsewhere")
             continue
         mapping[issuer] = lies_in
-        messages.append(f"发包方编码 {issuer} 不在三调村级调查区中，按地块位置（{share:.0%}）对应到村 {lies_in}")
+        messages.append(
+            f"发包方编码 {issuer} 不在三调村级调查区中，按地块位置（{share:.0%}）对应到村 {lies_in}"
+        )
         codes.append(issuer)
         rules.append("issuer_village_mapped")
     parts = [
@@ -119,7 +125,9 @@ def _issuer_villages(
     return mapping, pd.concat([empty, *parts], ignore_index=True)
 
 
-def _enclave_findings(survey: GeoDataFrame, elsewhere: "pd.Series[bool]", village: "pd.Series[str]") -> pd.DataFrame:
+def _enclave_findings(
+    survey: GeoDataFrame, elsewhere: "pd.Series[bool]", village: "pd.Series[str]"
+) -> pd.DataFrame:
     flagged = survey["is_enclave"]
     collective = survey["ownership_kind"].str[:1].isin(["3", "4"])
     unflagged = survey[elsewhere & ~flagged].assign(village_code=village)
@@ -128,7 +136,10 @@ def _enclave_findings(survey: GeoDataFrame, elsewhere: "pd.Series[bool]", villag
         [
             findings(
                 "enclave_not_flagged",
-                [f"图斑 {c} 的权属单位与坐落单位不同而未标飞入地；按权属单位计入" for c in unflagged["patch_code"]],
+                [
+                    f"图斑 {c} 的权属单位与坐落单位不同而未标飞入地；按权属单位计入"
+                    for c in unflagged["patch_code"]
+                ],
                 layer="survey",
                 rows=unflagged,
                 row_code=unflagged["patch_code"],

@@ -6,6 +6,7 @@ the group; else the issuers of the contract parcels around the piece, by how
 much of them is near; else the village itself (group ``00``).
 """
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -64,7 +65,9 @@ def owner_groups(
     confidence = np.zeros(count)
     open_ = np.ones(count, dtype=bool)
 
-    def settle(rows: npt.NDArray[np.int64], names: npt.NDArray[np.object_], sure: npt.NDArray[np.float64], how: str) -> None:
+    def settle(
+        rows: npt.NDArray[np.int64], names: npt.NDArray[np.object_], sure: npt.NDArray[np.float64], how: str
+    ) -> None:
         code[rows], confidence[rows], source[rows] = names, sure, how
         open_[rows] = False
 
@@ -74,7 +77,7 @@ def owner_groups(
 
     unit = pieces["owner_unit_code"].fillna("").to_numpy(dtype=object)
     # 12 + group 4 + branch 3; only a group number of two digits fits the 14-digit issuer code.
-    named = open_ & np.array([len(u) >= 16 and u[12:14] == "00" and u[14:16] != "00" for u in unit], dtype=bool)
+    named = open_ & np.array([re.fullmatch(r"\d{12}00(?!00)\d{2}\d{3}", u) is not None for u in unit], dtype=bool)
     rows = np.flatnonzero(named)
     names = np.array([f"{v}{u[14:16]}" for v, u in zip(village[rows], unit[rows], strict=True)], dtype=object)
     settle(rows, names, np.ones(len(rows)), "OWNER_UNIT")
@@ -158,6 +161,8 @@ def _most_say(
     total = table.groupby("row")["say"].transform("sum")
     table["share"] = table["say"] / total
     # Sums of floats depend on their order; a share is compared at 1e-9 so that ties stay ties.
-    best = table.assign(rank=table["share"].round(9)).sort_values(["row", "rank", "name"], ascending=[True, False, True])
+    best = table.assign(rank=table["share"].round(9)).sort_values(
+        ["row", "rank", "name"], ascending=[True, False, True]
+    )
     best = best.drop_duplicates("row")
     return best["row"].to_numpy(), best["name"].to_numpy(dtype=object), best["share"].to_numpy()

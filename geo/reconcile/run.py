@@ -80,7 +80,7 @@ class Reconciliation:
         return {name: getattr(self, name) for name in names}
 
 
-def reconcile(
+def reconcile(  # noqa: PLR0913 - every layer a county may have, by name
     patches: GeoDataFrame,
     parcels: GeoDataFrame,
     *,
@@ -150,9 +150,7 @@ def reconcile(
     checked = check(sources, settings.check, jobs=settings.jobs)
     farmland, notes = _farmland(checked, settings)
     covering, evidence, more = _roles(checked)
-    work = _Work(
-        farmland=farmland, covering=covering, evidence=evidence, checked=checked, settings=settings
-    )
+    work = _Work(farmland=farmland, covering=covering, evidence=evidence, checked=checked, settings=settings)
     done = _by_village(work, checkpoint, progress)
     laid = pd.concat([part.patches for part in done]) if done else farmland
     laid = laid.sort_values("patch_code", kind="stable").reset_index(drop=True)
@@ -166,7 +164,14 @@ def reconcile(
     pieces = _finished(allocation.pieces, previous)
     names = _names(checked)
     covered = pd.concat([part.covered for part in done], ignore_index=True)
-    every = [*read_findings, checked.findings, *notes, *more, *(part.findings for part in done), allocation.findings]
+    every = [
+        *read_findings,
+        checked.findings,
+        *notes,
+        *more,
+        *(part.findings for part in done),
+        allocation.findings,
+    ]
     crs = sources.survey.crs
     return Reconciliation(
         patches=_layer(laid, "patches", crs),
@@ -210,6 +215,7 @@ def _farmland(checked: Checked, settings: Settings) -> tuple[GeoDataFrame, list[
     land = survey[chosen].assign(
         village_code=homes.patch_village,
         location_village=homes.location_village,
+        raw_area_m2=checked.geometry_area,
         geometry_area_m2=checked.geometry_area.round(2),
     )
     land["village_name"] = land["village_code"].map(homes.village_names).fillna("")
@@ -233,7 +239,10 @@ def _farmland(checked: Checked, settings: Settings) -> tuple[GeoDataFrame, list[
     notes = [
         findings(
             "patch_not_laid",
-            [f"耕地图斑 {c} 没有图形，{a:.2f} m² 未参与套合，不在平衡表中" for c, a in zip(unlaid["patch_code"], unlaid["patch_area_m2"].fillna(0), strict=True)],
+            [
+                f"耕地图斑 {c} 没有图形，{a:.2f} m² 未参与套合，不在平衡表中"
+                for c, a in zip(unlaid["patch_code"], unlaid["patch_area_m2"].fillna(0), strict=True)
+            ],
             layer="survey",
             rows=unlaid.drop(columns="geometry"),
             row_code=unlaid["patch_code"],
@@ -247,7 +256,11 @@ def _farmland(checked: Checked, settings: Settings) -> tuple[GeoDataFrame, list[
     ):
         sums = land[land["patch_kind"].eq(kind)].groupby("village_code")["patch_area_m2"].agg(["size", "sum"])
         messages = [text.format(n=n, a=a) for n, a in zip(sums["size"], sums["sum"], strict=True)]
-        notes.append(findings(rule, messages, layer="patches", row_code=list(sums.index), village_code=list(sums.index)))
+        notes.append(
+            findings(
+                rule, messages, layer="patches", row_code=list(sums.index), village_code=list(sums.index)
+            )
+        )
     return land, notes
 
 
@@ -321,11 +334,12 @@ def village_part(work: _Work, patches: GeoDataFrame, *, jobs: int) -> VillagePar
     shaped = shape(laid.pieces, settings.shape, jobs=jobs)
     row = shaped["patch_row"].to_numpy(dtype=np.int64)
     raw = ellipsoidal_area(shaped).to_numpy()
-    whole = np.maximum(ellipsoidal_area(patches).to_numpy(), 1e-9)
+    whole = patches["raw_area_m2"].to_numpy()
     large = raw >= DUST_M2
     dust = findings("dust_fragments", [], layer="pieces")
     if not large.all():
-        text = f"{int((~large).sum())} 个小于 {DUST_M2} m² 的碎屑共 {raw[~large].sum():.4f} m²，四舍五入为 0.00，计入已确权"
+        size, total = int((~large).sum()), raw[~large].sum()
+        text = f"{size} 个小于 {DUST_M2} m² 的碎屑共 {total:.4f} m²，四舍五入为 0.00，计入已确权"
         village = patches["village_code"].iloc[0]
         dust = findings("dust_fragments", text, layer="pieces", row_code=village, village_code=village)
     shaped, row, raw = shaped[large].reset_index(drop=True), row[large], raw[large]
@@ -366,9 +380,22 @@ def village_part(work: _Work, patches: GeoDataFrame, *, jobs: int) -> VillagePar
     )
 
 
-def _described(shaped: GeoDataFrame, row: "np.ndarray[tuple[int], np.dtype[np.int64]]", area: "np.ndarray[tuple[int], np.dtype[np.float64]]", patches: GeoDataFrame) -> GeoDataFrame:
+def _described(
+    shaped: GeoDataFrame,
+    row: "np.ndarray[tuple[int], np.dtype[np.int64]]",
+    area: "np.ndarray[tuple[int], np.dtype[np.float64]]",
+    patches: GeoDataFrame,
+) -> GeoDataFrame:
     """Pieces with the columns they take from their patch."""
-    taken = ["patch_code", "patch_kind", "village_code", "village_name", "land_class", "detail_code", "is_enclave"]
+    taken = [
+        "patch_code",
+        "patch_kind",
+        "village_code",
+        "village_name",
+        "land_class",
+        "detail_code",
+        "is_enclave",
+    ]
     taken += ["ridge_ratio", "owner_unit_code"]
     columns = patches[taken].iloc[row].reset_index(drop=True)
     net = net_area(area, columns["ridge_ratio"].to_numpy())
@@ -395,7 +422,11 @@ def _covered_by_group(patches: GeoDataFrame, covering: GeoDataFrame) -> pd.DataF
     village = land["village_code"].to_numpy(dtype=object)
     issuer = covering["issuer_code"].fillna("").to_numpy(dtype=object)[other]
     home = covering["village_code"].to_numpy(dtype=object)[other]
-    group = np.where((home == village[row]) & (covering["issuer_code"].str.len().eq(14).to_numpy(dtype=bool)[other]), issuer, village[row] + "00")
+    group = np.where(
+        (home == village[row]) & (covering["issuer_code"].str.len().eq(14).to_numpy(dtype=bool)[other]),
+        issuer,
+        village[row] + "00",
+    )
     pairs = pd.DataFrame({"row": row, "other": other, "group": group})
     several = pairs.groupby("row")["group"].transform("nunique") > 1
     pairs["share"] = 1.0
@@ -412,7 +443,9 @@ def _covered_by_group(patches: GeoDataFrame, covering: GeoDataFrame) -> pd.DataF
     shares["share"] = shares["share"].where(total > 0, 1.0)
     at_row = shares["row"].to_numpy(dtype=np.int64)
     amount = apportion(shares["share"].to_numpy(), at_row, land["covered_area_m2"].to_numpy())
-    table = pd.DataFrame({"village_code": village[at_row], "group_code": shares["group"].to_numpy(), "covered_area_m2": amount})
+    table = pd.DataFrame(
+        {"village_code": village[at_row], "group_code": shares["group"].to_numpy(), "covered_area_m2": amount}
+    )
     return table[table["covered_area_m2"] > 0].reset_index(drop=True)
 
 
@@ -434,7 +467,11 @@ def _finished(pieces: GeoDataFrame, previous: Mapping[str, pd.DataFrame] | None)
         out["state"] = out["piece_key"].map(state).fillna(out["state"])
     out = _layer(out, "pieces", pieces.crs)
     last = out["piece_key"].eq("")
-    order = out.assign(_last=last).sort_values(["_last", "piece_key", "patch_code", "area_m2"], kind="stable").index
+    order = (
+        out.assign(_last=last)
+        .sort_values(["_last", "piece_key", "patch_code", "area_m2"], kind="stable")
+        .index
+    )
     return out.loc[order].reset_index(drop=True)
 
 
@@ -443,7 +480,9 @@ def _previous(previous: Mapping[str, pd.DataFrame] | None, layer: str) -> "pd.Da
 
 
 def _parcels(checked: Checked) -> GeoDataFrame:
-    return checked.sources.parcels.sort_values(["parcel_code", "source_file", "source_row"], kind="stable").reset_index(drop=True)
+    return checked.sources.parcels.sort_values(
+        ["parcel_code", "source_file", "source_row"], kind="stable"
+    ).reset_index(drop=True)
 
 
 def _villages(checked: Checked) -> GeoDataFrame:
@@ -452,10 +491,16 @@ def _villages(checked: Checked) -> GeoDataFrame:
     if sources.villages is not None:
         table = sources.villages
     else:
-        land = sources.survey.assign(village_code=checked.homes.location_village)[["village_code", "geometry"]]
+        land = sources.survey.assign(village_code=checked.homes.location_village)[
+            ["village_code", "geometry"]
+        ]
         table = land[land.geometry.notna().to_numpy()].dissolve("village_code").reset_index()
         table["village_name"] = table["village_code"].map(checked.homes.village_names).fillna("")
-    return _layer(table.sort_values("village_code", kind="stable").reset_index(drop=True), "villages", sources.survey.crs)
+    return _layer(
+        table.sort_values("village_code", kind="stable").reset_index(drop=True),
+        "villages",
+        sources.survey.crs,
+    )
 
 
 def _names(checked: Checked) -> dict[str, str]:

@@ -1,14 +1,17 @@
 """The layers that one reconciliation is made from, in one value."""
 
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import pandas as pd
 from geopandas import GeoDataFrame
+from pyproj import CRS
 
 from geo.errors import MismatchError, MissingColumnError, MissingDatumError
 from geo.schema import conform
 
-_NEEDED = {"survey": ("land_class",), "parcels": ("parcel_code", "parcel_class"), "baseline": ("land_class",)}
+_LAYERS: Final = ("survey", "parcels", "villages", "groups", "baseline", "extent")
+_NEEDED: Final = {"survey": ("land_class",), "parcels": ("parcel_code", "parcel_class"), "baseline": ("land_class",)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,34 +46,30 @@ def prepared(sources: Sources) -> Sources:
     if crs.is_geographic:
         raise MissingDatumError("三调图层为经纬度坐标；请先投影到 3 度带高斯-克吕格平面（如 EPSG:4526）")
     layers: dict[str, GeoDataFrame] = {}
-    for name in ("survey", "parcels", "villages", "groups", "baseline", "extent"):
-        layer = getattr(sources, name)
-        if layer is None:
-            continue
-        missing = [column for column in _NEEDED.get(name, ()) if column not in layer]
-        if missing:
-            raise MissingColumnError(f"图层 {name} 缺少列 {', '.join(missing)}；现有列：{', '.join(map(str, layer.columns))}")
-        if layer.crs is None:
-            layer = layer.set_crs(crs)
-        elif layer.crs != crs:
-            raise MismatchError(f"图层 {name} 的坐标系是 {layer.crs.name}，三调是 {crs.name}；请先转换到同一坐标系")
-        layers[name] = layer.reset_index(drop=True)
-    survey = layers["survey"]
-    survey = conform(survey, "survey")
-    if (survey["patch_code"].isna() | survey["patch_code"].eq("")).any():
-        number = pd.Series([f"{row + 1:06d}" for row in range(len(survey))], index=survey.index)
-        blank = survey["patch_code"].isna() | survey["patch_code"].eq("")
-        survey["patch_code"] = survey["patch_code"].where(~blank, number)
-    layers["survey"] = survey
-    layers["parcels"] = conform(layers["parcels"], "parcels")
-    parcels = layers["parcels"]
+    for name in _LAYERS:
+        if (layer := getattr(sources, name)) is not None:
+            placed = _placed(name, layer, crs)
+            layers[name] = placed if name == "extent" else conform(placed, name)
+    survey, parcels = layers["survey"], layers["parcels"]
+    nameless = survey["patch_code"].isna() | survey["patch_code"].eq("")
+    number = pd.Series([f"{row + 1:06d}" for row in range(len(survey))], index=survey.index)
+    survey["patch_code"] = survey["patch_code"].where(~nameless, number)
     parcels["issuer_code"] = parcels["issuer_code"].fillna(parcels["parcel_code"].str[:14])
-    for name in ("villages", "groups", "baseline"):
-        if name in layers:
-            layers[name] = conform(layers[name], name)
     return replace(
         sources,
         **layers,
         rights=conform(sources.rights, "rights"),
         issuers=conform(sources.issuers, "issuers"),
     )
+
+
+def _placed(name: str, layer: GeoDataFrame, crs: CRS) -> GeoDataFrame:
+    missing = [column for column in _NEEDED.get(name, ()) if column not in layer]
+    if missing:
+        present = ", ".join(map(str, layer.columns))
+        raise MissingColumnError(f"图层 {name} 缺少列 {', '.join(missing)}；现有列：{present}")
+    if layer.crs is None:
+        return layer.set_crs(crs).reset_index(drop=True)
+    if layer.crs != crs:
+        raise MismatchError(f"图层 {name} 的坐标系是 {layer.crs.name}，三调是 {crs.name}；请先转换到同一坐标系")
+    return layer.reset_index(drop=True)

@@ -109,7 +109,7 @@ def sheet_frame(code: str) -> tuple[float, float, float, float]:
     series = _BY_LETTER[match[3] or ""]
     row, column = (int(match[4]), int(match[5])) if match[3] else (1, 1)
     right_length = not match[3] or len(match[4]) == len(match[5]) == series.digits
-    if not (right_length and 1 <= row <= series.rows and 1 <= column <= series.rows and 0 <= zone < 30):
+    if not (right_length and 1 <= row <= series.rows and 1 <= column <= series.rows and 0 <= zone < 180 // 6):
         raise CodeError(f"图幅号“{code}”的行列号超出范围 1..{series.rows}")
     height, width = _MILLION_LAT // series.rows, _MILLION_LON // series.rows
     west = zone * _MILLION_LON + (column - 1) * width

@@ -1,0 +1,303 @@
+"""The command line: files and arguments to the functions of geo, results to the screen.
+
+Exit status: 0 done, 1 done with findings of severity error, 2 wrong use or
+unreadable input. Results go to stdout, progress to stderr.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, Final, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from geo import ledger, webmap, workspace
+from geo.errors import GeoError, InputError
+from geo.findings import gather
+from geo.pipeline import Inputs, Outcome, read_layers, reconcile_files
+from geo.reconcile import Settings
+from geo.reconcile.check import check as run_checks
+from geo.reconcile.sources import Sources, prepared
+from geo.sample import SampleSettings, county, deliver
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+WITH_ERRORS: Final = 1
+UNUSABLE: Final = 2
+
+app = typer.Typer(
+    help="套图：三调图斑套合确权地块，查清未确权耕地，面积平衡、编号稳定、事由可查。",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+_screen = Console(stderr=True)
+
+Survey = Annotated[Path, typer.Option(help="三调数据：DLTB 文件（shp/gpkg/gdb/parquet/zip）或其文件夹")]
+Parcels = Annotated[Path, typer.Option(help="确权数据：DK 文件，或成果文件夹（矢量数据/、权属数据/）")]
+Rights = Annotated[
+    Path | None, typer.Option(help="权属数据库（.mdb/.accdb）或表格；成果文件夹内的可自动找到")
+]
+Villages = Annotated[Path | None, typer.Option(help="村级调查区 CJDCQ；三调文件夹内的可自动找到")]
+Groups = Annotated[Path | None, typer.Option(help="组级区域 ZJQY")]
+Baseline = Annotated[Path | None, typer.Option(help="基期调查（二调 DLTB），用于区分未确权地与新增地")]
+Personal = Annotated[bool, typer.Option("--personal", help="读取个人信息列（默认不读）")]
+Jobs = Annotated[int, typer.Option(min=0, help="线程数，0 为全部核心")]
+AsJson = Annotated[bool, typer.Option("--json", help="在标准输出打印机器可读的摘要")]
+WorkspacePath = Annotated[Path, typer.Argument(help="成果文件 .gpkg")]
+
+
+def main() -> None:
+    """Run the command; a GeoError becomes one line and status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    app()
+
+
+def _plainly(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn what the user must mend into one clear line."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except GeoError as error:
+            sys.stderr.write(f"错误：{error}\n")
+            raise typer.Exit(UNUSABLE) from error
+        except MemoryError as error:
+            sys.stderr.write("错误：内存不足；请关闭其他程序，或分乡镇运行\n")
+            raise typer.Exit(UNUSABLE) from error
+
+    return run
+
+
+@app.command()
+@_plainly
+def demo(out: Annotated[Path, typer.Option(help="结果文件夹")] = Path("out/demo")) -> None:
+    """用内置样例县走完全程：造数据、套合、台账、地图。"""
+    _screen.print("1/4 生成样例县（3 个村）…")
+    deliver(county(SampleSettings.small()), out / "样例县")
+    sample = out / "样例县"
+    _screen.print("2/4 套合比对…")
+    outcome = _reconciled(
+        _sample_inputs(sample), out / "county.gpkg", Settings(), resume=False, personal=False
+    )
+    _screen.print("3/4 写台账…")
+    books = ledger.write_ledger(workspace.open(outcome.out), out / "台账")
+    _screen.print("4/4 画地图…")
+    webmap.save(webmap.county_map(outcome.result.tables()), out / "map.html")
+    print(_summary_text(outcome))
+    print(f"样例数据  {sample}")
+    print(f"成果      {outcome.out}（可在 QGIS 中打开）")
+    print(f"台账      {out / '台账'}（{len(books)} 个 Excel 文件）")
+    print(f"地图      {out / 'map.html'}（断网可用，用浏览器打开）")
+
+
+def _sample_inputs(folder: Path) -> Inputs:
+    """Inputs of a delivered sample county."""
+    (held,) = [path.parent for path in folder.glob("*/矢量数据")]
+    return Inputs(survey=folder / "三调", parcels=held, baseline=folder / "二调" / "DLTB.shp")
+
+
+@app.command()
+@_plainly
+def sample(
+    out: Annotated[Path, typer.Option(help="输出文件夹")],
+    villages: Annotated[int, typer.Option(min=1, max=500, help="村数")] = 3,
+    seed: Annotated[int, typer.Option(help="随机种子")] = 1,
+    shift_m: Annotated[float, typer.Option("--shift-m", help="其中一村的整体偏移（米）")] = 0.0,
+    messy: Annotated[bool, typer.Option("--messy", help="掺入真实资料常见的毛病")] = False,
+    jobs: Jobs = 0,
+) -> None:
+    """生成已知答案的样例县，按国家标准的格式交付。"""
+    settings = SampleSettings(villages=villages, seed=seed, shift_m=shift_m, messy=messy)
+    made = county(settings, jobs=jobs)
+    deliver(made, out)
+    print(f"{out}：{villages} 个村，{len(made.survey)} 个图斑，{len(made.parcels)} 个地块")
+
+
+@app.command()
+@_plainly
+def check(
+    survey: Survey,
+    parcels: Parcels,
+    rights: Rights = None,
+    villages: Villages = None,
+    groups: Groups = None,
+    baseline: Baseline = None,
+    out: Annotated[Path | None, typer.Option(help="问题清单 CSV")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """只检查数据，列出问题清单。"""
+    inputs = Inputs(
+        survey=survey, parcels=parcels, rights=rights, villages=villages, groups=groups, baseline=baseline
+    )
+    layers = read_layers(inputs)
+    checked = run_checks(
+        prepared(
+            Sources(
+                survey=layers.survey.table,
+                parcels=layers.parcels.table,
+                rights=layers.parcels.rights,
+                issuers=layers.parcels.issuers,
+                villages=layers.villages and layers.villages.table,
+                groups=layers.groups and layers.groups.table,
+                baseline=layers.baseline and layers.baseline.table,
+            )
+        )
+    )
+    table = gather(
+        [*(r.findings for r in layers.readings().values()), checked.findings], layers.survey.table.crs
+    )
+    if out is not None:
+        ledger.write_findings(table, out)
+    counts = table.groupby(["severity", "rule", "title"], sort=False).size()
+    if as_json:
+        print(
+            json.dumps(
+                [{"severity": s, "rule": r, "title": t, "count": int(n)} for (s, r, t), n in counts.items()],
+                ensure_ascii=False,
+            )
+        )
+    else:
+        for (severity, _, title), count in counts.items():
+            print(f"{_SEVERITY[severity]}  {count:>6}  {title}")
+    raise typer.Exit(WITH_ERRORS if table["severity"].eq("error").any() else 0)
+
+
+_SEVERITY: Final = {"error": "错误", "warning": "警告", "info": "提示"}
+
+
+@app.command()
+@_plainly
+def reconcile(
+    survey: Survey,
+    parcels: Parcels,
+    out: Annotated[Path, typer.Option(help="成果文件 .gpkg；已有成果的编号会保留")],
+    rights: Rights = None,
+    villages: Villages = None,
+    groups: Groups = None,
+    baseline: Baseline = None,
+    jobs: Jobs = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="接着上次中断处继续")] = False,
+    personal: Personal = False,
+    as_json: AsJson = False,
+) -> None:
+    """主任务：三调套合确权，得到面积平衡、编号稳定的未确权耕地清单。"""
+    inputs = Inputs(
+        survey=survey, parcels=parcels, rights=rights, villages=villages, groups=groups, baseline=baseline
+    )
+    outcome = _reconciled(inputs, out, Settings(jobs=jobs), resume=resume, personal=personal)
+    print(json.dumps(_summary(outcome), ensure_ascii=False) if as_json else _summary_text(outcome))
+    raise typer.Exit(WITH_ERRORS if outcome.result.findings["severity"].eq("error").any() else 0)
+
+
+def _reconciled(inputs: Inputs, out: Path, settings: Settings, *, resume: bool, personal: bool) -> Outcome:
+    """Run the main job with a progress bar on the screen."""
+    if out.suffix.lower() != ".gpkg":
+        raise InputError(f"成果文件 {out} 应以 .gpkg 结尾")
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=_screen,
+    )
+    with bar if _screen.is_terminal else nullcontext():
+        task = bar.add_task("套合", total=None)
+        return reconcile_files(
+            inputs,
+            out,
+            settings=settings,
+            resume=resume,
+            personal=personal,
+            progress=lambda done, total, name: bar.update(
+                task, completed=done, total=total, description=name
+            ),
+            told=_screen.print,
+        )
+
+
+def _summary(outcome: Outcome) -> dict[str, Any]:
+    """Totals of a run, from stored m2."""
+    result = outcome.result
+    county_row = result.balance[result.balance["level"] == "county"]
+    blocks = result.pieces[result.pieces["piece_shape"] == "BLOCK"]
+    return {
+        "run_id": outcome.run_id,
+        "workspace": str(outcome.out),
+        "patches": len(result.patches),
+        "parcels": len(result.parcels),
+        "pieces": len(result.pieces),
+        "balance": county_row.drop(columns=["level"]).to_dict("records"),
+        "blocks": {
+            name: {"count": len(rows), "area_m2": round(float(rows["area_m2"].sum()), 2)}
+            for name, rows in blocks.groupby("piece_class")
+        },
+        "findings": {name: int(count) for name, count in result.findings["severity"].value_counts().items()},
+        "seconds": {name: round(value, 2) for name, value in outcome.seconds.items()},
+    }
+
+
+def _summary_text(outcome: Outcome) -> str:
+    return ledger.report_text(outcome.result.tables())
+
+
+@app.command("map")
+@_plainly
+def map_(
+    work: WorkspacePath,
+    out: Annotated[Path, typer.Option(help="网页文件")] = Path("map.html"),
+) -> None:
+    """画一张断网可用的网页地图。"""
+    opened = workspace.open(work)
+    tables = {layer: opened.read(layer) for layer in opened.layers}
+    webmap.save(webmap.county_map(tables), out)
+    print(out)
+
+
+@app.command("ledger")
+@_plainly
+def ledger_(
+    work: WorkspacePath,
+    out: Annotated[Path, typer.Option(help="输出文件夹")] = Path("台账"),
+) -> None:
+    """按村输出 Excel 台账，附面积平衡证明。"""
+    for path in ledger.write_ledger(workspace.open(work), out):
+        print(path)
+
+
+@app.command()
+@_plainly
+def report(work: WorkspacePath, as_json: AsJson = False) -> None:
+    """县、乡、村、组汇总表，并复核面积平衡。"""
+    opened = workspace.open(work)
+    tables = {layer: opened.read(layer) for layer in opened.layers}
+    print(ledger.report_json(tables) if as_json else ledger.report_text(tables))
+
+
+@app.command()
+@_plainly
+def serve(
+    work: WorkspacePath,
+    host: Annotated[str, typer.Option(help="监听地址")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="端口")] = 8000,
+) -> None:
+    """在本机或内网提供地图与数据接口。"""
+    import uvicorn  # noqa: PLC0415 - only this command needs a server
+
+    workspace.open(work)  # refuse here, before a server stands
+    os.environ["TAOTU_WORKSPACE"] = str(work)
+    uvicorn.run("api.main:app_from_environment", factory=True, host=host, port=port)
+
+
+if __name__ == "__main__":
+    main()

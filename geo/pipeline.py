@@ -1,0 +1,240 @@
+"""The main job from files to a workspace: read, reconcile, write, and remember what it was made from.
+
+A run is named by the content of its inputs, its settings and the versions of
+the libraries that compute: same name, same workspace, byte for byte. No clock
+is in it.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+from typing import Final
+
+import pandas as pd
+import shapely
+
+from geo import schema, workspace
+from geo.exchange import delivery, read
+from geo.reconcile import Reconciliation, Settings, reconcile
+from geo.reconcile.checkpoint import open_checkpoint
+from geo.reconcile.run import Progress
+from geo.schema import conform
+
+Told = Callable[[str], None]
+
+_COMPUTING: Final = ("taotu", "geopandas", "shapely", "pyproj", "pyogrio", "numpy", "pandas")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """Paths of the two maps and of what helps to read them; only the first two are needed."""
+
+    survey: Path
+    parcels: Path
+    rights: Path | None = None
+    villages: Path | None = None
+    groups: Path | None = None
+    baseline: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outcome:
+    """What a run made, and how long each stage took."""
+
+    result: Reconciliation
+    run_id: str
+    out: Path
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Layers:
+    """Everything that was read."""
+
+    survey: read.Reading
+    parcels: read.ParcelsReading
+    villages: read.Reading | None = None
+    groups: read.Reading | None = None
+    baseline: read.Reading | None = None
+
+    def readings(self) -> "dict[str, read.Reading | read.ParcelsReading]":
+        """Those that are there, by role."""
+        roles = ("survey", "parcels", "villages", "groups", "baseline")
+        return {role: reading for role in roles if (reading := getattr(self, role)) is not None}
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds by stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time one stage."""
+        start = perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
+
+
+def read_layers(inputs: Inputs, *, personal: bool = False) -> Layers:
+    """Read every layer, in the survey's CRS.
+
+    A folder is searched by the naming rules of a delivery; a path given
+    outright goes before what is found beside it.
+
+    Raises
+    ------
+    GeoError
+        If a file cannot be read or does not belong to the same county.
+    """
+    beside = delivery.find(inputs.survey) if inputs.survey.is_dir() else None
+    held = delivery.find(inputs.parcels) if inputs.parcels.is_dir() else None
+    survey = read.survey((beside and beside.survey) or inputs.survey, personal=personal)
+    parcels = read.parcels(inputs.parcels, rights=inputs.rights, personal=personal, near=survey.table)
+
+    def other(path: Path | None, reader: Callable[..., read.Reading]) -> read.Reading | None:
+        return None if path is None else reader(path, near=survey.table)
+
+    return Layers(
+        survey=survey,
+        parcels=parcels,
+        villages=other(inputs.villages or (beside and beside.villages), read.villages),
+        groups=other(inputs.groups or (held and held.groups), read.groups),
+        baseline=other(inputs.baseline, read.baseline),
+    )
+
+
+def reconcile_files(  # noqa: PLR0913 - what the command line offers, by name
+    inputs: Inputs,
+    out: str | os.PathLike[str],
+    *,
+    settings: Settings | None = None,
+    resume: bool = False,
+    personal: bool = False,
+    progress: Progress | None = None,
+    told: Told | None = None,
+) -> Outcome:
+    """Read, reconcile and write a workspace.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        Files, or delivery folders.
+    out : path
+        The workspace, ``*.gpkg``. If one stands there already, its codes carry over.
+    settings : Settings, optional
+        Everything that decides the result.
+    resume : bool
+        Go on from the checkpoint of an interrupted run of the same inputs.
+    personal : bool
+        Read columns of persons too.
+    progress, told : callable, optional
+        Called after each village, and with a line as each stage begins.
+
+    Returns
+    -------
+    Outcome
+        The result as written.
+
+    Raises
+    ------
+    GeoError
+        If an input cannot be read, or the workspace not written; what stood there stays.
+    """
+    settings = settings or Settings()
+    say = told or (lambda _line: None)
+    target = Path(out)
+    clock = Clock()
+    with clock.stage("read"):
+        previous = _previous(target)
+        say("读取数据…")
+        layers = read_layers(inputs, personal=personal)
+    with clock.stage("hash"):
+        described = _described(layers)
+        versions = {name: version(name) for name in _COMPUTING} | {"GEOS": shapely.geos_version_string}
+        run_id = _run_id(described, settings.as_json(), versions)
+    checkpoint = open_checkpoint(target, run_id, resume=resume)
+    with clock.stage("reconcile"):
+        say("套合比对…")
+        result = reconcile(
+            layers.survey.table,
+            layers.parcels.table,
+            villages=layers.villages and layers.villages.table,
+            baseline=layers.baseline and layers.baseline.table,
+            groups=layers.groups and layers.groups.table,
+            rights=layers.parcels.rights,
+            issuers=layers.parcels.issuers,
+            previous=previous,
+            settings=settings,
+            read_findings=[reading.findings for reading in layers.readings().values()],
+            run_id=run_id,
+            checkpoint=checkpoint,
+            progress=progress,
+        )
+    with clock.stage("write"):
+        say("写入成果…")
+        tables = result.tables()
+        tables["runs"] = _runs(previous, run_id, described, settings.as_json(), versions)
+        workspace.write(target, tables, crs=result.patches.crs)
+    checkpoint.drop()
+    return Outcome(result=result, run_id=run_id, out=target, seconds=clock.seconds)
+
+
+def _previous(target: Path) -> dict[str, pd.DataFrame] | None:
+    """Pieces, register and runs of the workspace that is to be replaced."""
+    if not target.exists():
+        return None
+    before = workspace.open(target)
+    return {layer: before.read(layer) for layer in ("pieces", "code_register", "runs")}
+
+
+def _described(layers: Layers) -> dict[str, dict[str, object]]:
+    """Files, rows and content of each input; the path is left out, for the content decides."""
+    out: dict[str, dict[str, object]] = {}
+    for role, reading in layers.readings().items():
+        files = {path.name: _sha256(path) for path in reading.files if path.is_file()}
+        out[role] = {"files": files, "rows": len(reading.table)}
+    return out
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _run_id(described: dict[str, dict[str, object]], settings: str, versions: dict[str, str]) -> str:
+    text = json.dumps(
+        [described, settings, versions, schema.WORKSPACE_VERSION], sort_keys=True, ensure_ascii=False
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _runs(
+    previous: dict[str, pd.DataFrame] | None,
+    run_id: str,
+    described: dict[str, dict[str, object]],
+    settings: str,
+    versions: dict[str, str],
+) -> pd.DataFrame:
+    """History of runs; one that is repeated keeps its row."""
+    row = pd.DataFrame(
+        {
+            "run_id": [run_id],
+            "inputs": [json.dumps(described, ensure_ascii=False, sort_keys=True)],
+            "settings": [settings],
+            "versions": [json.dumps(versions, sort_keys=True)],
+        }
+    )
+    if previous is None:
+        return conform(row, "runs")
+    before = previous["runs"]
+    if run_id in set(before["run_id"]):
+        return conform(before, "runs")
+    return conform(pd.concat([before, row], ignore_index=True), "runs")
