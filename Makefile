@@ -39,6 +39,7 @@ bench: setup ## overlay and pipeline beside geopandas.overlay on the same data
 docs: ## HTML documentation, into docs/_build
 	@scripts/setup.sh python fonts
 	@$(python) docs/dictionary.py
+	@rm -rf docs/_autosummary
 	@$(python) -m sphinx --quiet --fail-on-warning --keep-going -b html docs docs/_build
 	@echo "Open docs/_build/index.html"
 
@@ -54,7 +55,7 @@ lock: setup ## remake requirements.lock from pyproject.toml (UPGRADE=1: newest v
 
 # .venv stays: an office without a network could not make it again.
 clean: ## remove results, caches and built documentation
-	rm -rf out build dist docs/_build *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf out build dist docs/_build docs/_autosummary *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 setup:

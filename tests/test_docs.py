@@ -1,0 +1,47 @@
+"""The documentation: up to date with the data files, built whole, and readable with no network."""
+
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.helpers import ROOT
+
+DOCS = ROOT / "docs"
+
+
+def test_the_data_dictionary_is_up_to_date():
+    page = runpy.run_path(str(DOCS / "dictionary.py"))["page"]
+    assert (DOCS / "data_dictionary.md").read_text(encoding="utf-8") == page(), "run: make docs"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The documentation built from a copy of its sources, every warning an error."""
+    root = tmp_path_factory.mktemp("site")
+    shutil.copy(ROOT / "pyproject.toml", root)
+    made = shutil.ignore_patterns("_build", "_autosummary")
+    docs = shutil.copytree(DOCS, root / "docs", ignore=made)
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", docs, root / "html"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return root / "html"
+
+
+def test_the_documentation_builds_and_has_the_reference(site):
+    page = (site / "_autosummary" / "geo.area.html").read_text(encoding="utf-8")
+    assert "ellipsoidal_area" in page
+
+
+def test_pages_load_nothing_from_a_network(site):
+    loads = re.compile(r"""<(?:script|img|link|iframe)\b[^>]*?\b(?:src|href)=["'](?:https?:)?//[^"']+""")
+    fetched = re.compile(r"""(?:@import|url\()\s*["']?(?:https?:)?//""")
+    found = []
+    for path in site.rglob("*"):
+        if path.suffix in {".html", ".css"}:
+            text = path.read_text(encoding="utf-8")
+            found += [(path.name, match[0]) for match in (loads.search(text), fetched.search(text)) if match]
+    assert found == []
