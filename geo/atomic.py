@@ -50,7 +50,9 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         scratch_folder = Path(tempfile.mkdtemp(prefix=f".{target.name}{_MARK}", dir=folder))
     except OSError as error:
-        raise OutputError(f"输出文件夹 {folder} 不能写入（{reason(error)}）：请换一个文件夹或取得写权限") from error
+        raise OutputError(
+            f"输出文件夹 {folder} 不能写入（{reason(error)}）：请换一个文件夹或取得写权限"
+        ) from error
     try:
         scratch = scratch_folder / f"file{target.suffix}"
         yield scratch
@@ -90,7 +92,9 @@ def _folder(target: Path) -> Path:
     except FileExistsError as error:
         raise OutputError(f"文件夹 {folder} 建不了：同名的文件已存在") from error
     except OSError as error:
-        raise OutputError(f"文件夹 {folder} 不能使用（{reason(error)}）：请换一个文件夹或取得写权限") from error
+        raise OutputError(
+            f"文件夹 {folder} 不能使用（{reason(error)}）：请换一个文件夹或取得写权限"
+        ) from error
     return folder
 
 

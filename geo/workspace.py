@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
+from xml.etree import ElementTree as ET
 
 import geopandas as gpd
 import numpy as np
@@ -85,6 +86,7 @@ class Workspace:
         where: str | None = None,
         bbox: tuple[float, float, float, float] | None = None,
         columns: list[str] | None = None,
+        geometry: bool = True,
     ) -> pd.DataFrame:
         """One layer, or a part of it, in the order it was written.
 
@@ -97,7 +99,9 @@ class Workspace:
         bbox : (xmin, ymin, xmax, ymax), optional
             In ``crs``; rows whose bounds touch it. Only for layers with geometry.
         columns : list of str, optional
-            Columns to read; all by default. The geometry always comes along.
+            Columns to read; all by default.
+        geometry : bool
+            Whether the geometry comes along, of a layer that has one.
 
         Returns
         -------
@@ -111,7 +115,8 @@ class Workspace:
             If the layer or a column is not there, the condition is no SQL, or
             the file cannot be read.
         """
-        return _read(self, layer, where=where, bbox=bbox, columns=columns)
+        spatial = geometry and layer in GEOMETRIES
+        return _read(self, layer, where=where, bbox=bbox, columns=columns, spatial=spatial)
 
 
 def write(path: str | os.PathLike[str], tables: Mapping[str, pd.DataFrame], *, crs: Any) -> None:  # noqa: ANN401 - whatever pyproj takes
@@ -146,8 +151,12 @@ def write(path: str | os.PathLike[str], tables: Mapping[str, pd.DataFrame], *, c
     system = _system(crs)
     unknown = sorted(set(tables) - set(schema.LAYER_TITLES))
     if unknown:
-        raise WorkspaceError(f"工作区没有图层 {'、'.join(unknown)}；可用的图层：{'、'.join(schema.LAYER_TITLES)}")
-    layers = {layer: _layer(tables.get(layer), layer, system) for layer in schema.LAYER_TITLES if layer != "meta"}
+        raise WorkspaceError(
+            f"工作区没有图层 {'、'.join(unknown)}；可用的图层：{'、'.join(schema.LAYER_TITLES)}"
+        )
+    layers = {
+        layer: _layer(tables.get(layer), layer, system) for layer in schema.LAYER_TITLES if layer != "meta"
+    }
     layers["meta"] = _meta(tables, system)
     _settle(target)
     with whole_file(target) as scratch:
@@ -158,7 +167,9 @@ def write(path: str | os.PathLike[str], tables: Mapping[str, pd.DataFrame], *, c
             _describe(scratch)
             _verify(scratch, {layer: len(table) for layer, table in layers.items()})
         except (*_OGR_ERRORS, sqlite3.Error, pa.ArrowException, RuntimeError) as error:
-            raise OutputError(f"写不了工作区 {target}（{_cause(error)}）：原有文件未改动，请处理后重试") from error
+            raise OutputError(
+                f"写不了工作区 {target}（{_cause(error)}）：原有文件未改动，请处理后重试"
+            ) from error
 
 
 def open(url: str | os.PathLike[str]) -> Workspace:  # noqa: A001 - workspace.open reads as it should
@@ -199,23 +210,40 @@ def open(url: str | os.PathLike[str]) -> Workspace:  # noqa: A001 - workspace.op
         )
     missing = [layer for layer in schema.LAYER_TITLES if layer not in present]
     if missing or "crs" not in meta:
-        raise WorkspaceError(f"{path} 缺少{'、'.join(missing) or '坐标系'}，已损坏：请用 taotu reconcile 重新生成")
-    return Workspace(path=path, version=int(version), crs=CRS.from_user_input(meta["crs"]), layers=tuple(schema.LAYER_TITLES))
+        raise WorkspaceError(
+            f"{path} 缺少{'、'.join(missing) or '坐标系'}，已损坏：请用 taotu reconcile 重新生成"
+        )
+    return Workspace(
+        path=path,
+        version=int(version),
+        crs=CRS.from_user_input(meta["crs"]),
+        layers=tuple(schema.LAYER_TITLES),
+    )
 
 
-def style(layer: str) -> str | None:
-    """Default QGIS style (QML) of a layer, None for a table."""
-    file = files("geo.styles") / f"{layer}.qml"
-    return file.read_text(encoding="utf-8") if file.is_file() else None
+def style(layer: str) -> str:
+    """Default QGIS style (QML) of a layer: ``styles/{layer}.qml`` and the Chinese titles of its columns.
+
+    A table has titles only. QGIS before 3.28 does not read titles from the
+    GeoPackage's own table of columns, so the style carries them too.
+    """
+    file = files("geo.styles") / (f"{layer}.qml" if layer in GEOMETRIES else "table.qml")
+    root = ET.fromstring(file.read_text(encoding="utf-8"))  # noqa: S314 - a file of ours
+    aliases = ET.SubElement(root, "aliases")
+    for name, title in schema.titles(layer).items():
+        ET.SubElement(aliases, "alias", field=name, name=title)
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode")
 
 
-def _read(
+def _read(  # noqa: PLR0913 - what may be asked of a layer
     workspace: Workspace,
     layer: str,
     *,
     where: str | None,
     bbox: tuple[float, float, float, float] | None,
     columns: list[str] | None,
+    spatial: bool,
 ) -> pd.DataFrame:
     if layer not in workspace.layers:
         raise InputError(f"工作区没有图层 {layer}；可用的图层：{'、'.join(workspace.layers)}")
@@ -223,37 +251,32 @@ def _read(
     wanted = list(dtypes) if columns is None else list(dict.fromkeys(columns))
     if absent := [name for name in wanted if name not in dtypes]:
         raise InputError(f"图层 {layer} 没有列 {'、'.join(absent)}；可用的列：{'、'.join(dtypes)}")
-    spatial = layer in GEOMETRIES
-    if bbox is not None and not spatial:
+    if bbox is not None and layer not in GEOMETRIES:
         raise InputError(f"图层 {layer} 没有图形，不能按范围读取")
     if not workspace.path.is_file():
         raise InputError(f"工作区文件 {workspace.path} 已不在：请核对路径")
     try:
         info, rows = read_arrow(
-            workspace.path, layer=layer, columns=wanted, where=where, bbox=bbox, read_geometry=spatial, return_fids=True
+            workspace.path,
+            layer=layer,
+            columns=wanted,
+            where=where,
+            bbox=bbox,
+            read_geometry=spatial,
+            return_fids=True,
         )
     except (*_OGR_ERRORS, ValueError, RuntimeError, pa.ArrowException) as error:
         asked = f"，条件 {where}" if where else ""
         raise InputError(f"读不了 {workspace.path} 的图层 {layer}{asked}（{_cause(error)}）") from error
     if bbox is not None:  # the spatial index answers in its own order
         rows = rows.sort_by(info["fid_column"] or "fid")
-    data = {name: _series(rows[name], dtypes[name]) for name in wanted}
-    table = pd.DataFrame(data, index=range(rows.num_rows))
+    # By way of float64 a null would round the whole numbers beside it.
+    plain: pd.DataFrame = rows.select(wanted).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    table = schema.conform(plain, layer)[wanted]
     if not spatial:
         return table
     shapes = shapely.from_wkb(rows[info["geometry_name"] or "wkb_geometry"].to_numpy(zero_copy_only=False))
     return gpd.GeoDataFrame(table, geometry=_simple(shapes), crs=workspace.crs)
-
-
-def _series(values: pa.ChunkedArray, dtype: str) -> pd.Series:
-    if dtype == "Int64":
-        # By way of float64 a null would round the whole numbers beside it.
-        return values.cast(pa.int64()).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
-    series = values.to_pandas()
-    frame = pd.DataFrame({"value": series})
-    if dtype == "bool":
-        return frame["value"].astype("boolean").fillna(value=False).astype("bool")
-    return frame["value"].astype("str" if dtype == "str" else "float64")
 
 
 def _system(crs: Any) -> CRS:  # noqa: ANN401 - whatever pyproj takes
@@ -265,7 +288,9 @@ def _system(crs: Any) -> CRS:  # noqa: ANN401 - whatever pyproj takes
 def _layer(table: pd.DataFrame | None, layer: str, crs: CRS) -> pd.DataFrame:
     """Columns of the layer alone, in order, and its geometry as the file shall hold it."""
     rows = pd.DataFrame() if table is None else table
-    out = pd.DataFrame(schema.conform(pd.DataFrame(rows), layer)[schema.column_names(layer)]).reset_index(drop=True)
+    out = pd.DataFrame(schema.conform(pd.DataFrame(rows), layer)[schema.column_names(layer)]).reset_index(
+        drop=True
+    )
     if layer not in GEOMETRIES:
         return out
     shapes = np.full(len(out), None, dtype=object)
@@ -301,7 +326,9 @@ def _stored(shapes: np.ndarray[Any, Any], layer: str) -> np.ndarray[Any, Any]:
 def _simple(shapes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Multipolygons of one part as polygons."""
     out = np.array(shapes, dtype=object)
-    one = (shapely.get_type_id(out) == shapely.GeometryType.MULTIPOLYGON.value) & (shapely.get_num_geometries(out) == 1)
+    one = (shapely.get_type_id(out) == shapely.GeometryType.MULTIPOLYGON.value) & (
+        shapely.get_num_geometries(out) == 1
+    )
     out[one] = shapely.get_geometry(out[one], 0)
     return out
 
@@ -344,7 +371,9 @@ def _append(scratch: Path, layer: str, table: pd.DataFrame, crs: CRS) -> None:
     for column in schema.columns(layer):
         kind = _ARROW[column.dtype]
         notes = {"GDAL:OGR:alternative_name": column.title, "GDAL:OGR:comment": column.note}
-        fields.append(pa.field(column.name, kind, metadata={key: text for key, text in notes.items() if text}))
+        fields.append(
+            pa.field(column.name, kind, metadata={key: text for key, text in notes.items() if text})
+        )
         arrays.append(pa.array(table[column.name], type=kind, from_pandas=True))
     options = {"FID": "fid", "IDENTIFIER": schema.LAYER_TITLES[layer]}
     spatial = layer in GEOMETRIES
@@ -362,6 +391,7 @@ def _append(scratch: Path, layer: str, table: pd.DataFrame, crs: CRS) -> None:
         geometry_type=GEOMETRIES.get(layer),
         crs=(":".join(authority) if authority else crs.to_wkt()) if spatial else None,
         append=scratch.exists(),
+        dataset_options={"VERSION": "1.2"} if not scratch.exists() else None,  # what older QGIS reads in full
         layer_options=options,
     )
 
@@ -377,14 +407,20 @@ def _describe(scratch: Path) -> None:
             " VALUES ('layer_styles', 'attributes', 'layer_styles', ?, 0)",
             (_WRITING["OGR_CURRENT_DATE"],),
         )
-        for layer in GEOMETRIES:
+        for layer in schema.LAYER_TITLES:
             base.execute(
                 "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column,"
                 " styleName, styleQML, styleSLD, useAsDefault, description, owner, ui, update_time)"
-                " VALUES ('', '', ?, 'geom', ?, ?, '', 1, '', '', NULL, ?)",
-                (layer, schema.LAYER_TITLES[layer], style(layer), _WRITING["OGR_CURRENT_DATE"]),
+                " VALUES ('', '', ?, ?, ?, ?, '', 1, '', '', NULL, ?)",
+                (
+                    layer,
+                    "geom" if layer in GEOMETRIES else "",
+                    schema.LAYER_TITLES[layer],
+                    style(layer),
+                    _WRITING["OGR_CURRENT_DATE"],
+                ),
             )
-        base.execute("INSERT INTO gpkg_ogr_contents VALUES ('layer_styles', ?)", (len(GEOMETRIES),))
+        base.execute("INSERT INTO gpkg_ogr_contents VALUES ('layer_styles', ?)", (len(schema.LAYER_TITLES),))
         base.commit()
 
 

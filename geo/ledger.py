@@ -1,0 +1,526 @@
+"""The Excel ledger: a workbook a village, and one for the county.
+
+Every piece is a row, every sum a live formula with its value beside it, and
+every patch shows that its parts make up its area. Villages print on A4.
+"""
+
+import datetime as dt
+import io
+import json
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+import xlsxwriter
+from xlsxwriter.utility import xl_col_to_name
+
+from geo.area import from_cents, mu, to_cents
+from geo.atomic import whole_file
+from geo.report import (
+    CLASSES,
+    LEVELS,
+    SEVERITY_NAMES,
+    SHAPES,
+    finding_counts,
+    live,
+    patch_balance,
+    read_tables,
+    report,
+)
+from geo.standards import code_list
+from geo.workspace import Workspace
+
+COUNTY_FILE: Final = "全县汇总.xlsx"
+
+_CREATED: Final = dt.datetime(2000, 1, 1)  # noqa: DTZ001 - a fixed stamp: same tables, same bytes
+_FORBIDDEN: Final = re.compile(r'[\x00-\x1f<>:"/\\|?*]')  # in file names, of Windows and of Linux
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # no XML file may hold them
+_LONGEST_CELL: Final = 32_767  # of Excel
+_LONGEST_NAME: Final = 60  # characters of a file name that every disk takes
+_NO_VILLAGE: Final = "村代码缺失"
+_HEAD_ROW: Final = 2
+_PATCH_COLUMNS: Final = {
+    "area": "图斑面积",
+    "covered": "已确权",
+    "BLOCK": "图块",
+    "STRIP": "细条",
+    "SLIVER": "碎屑",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Column:
+    """One column of a sheet: values of ``kind`` from ``source``; without a source, room for a pen."""
+
+    title: str
+    width: float
+    source: str = ""
+    # text, count, level (m² that is a sum itself); with a sum below: area (m²), mu (by way of ``of``), sum
+    kind: str = "text"
+    of: str = ""
+
+
+_PIECE_COLUMNS: Final = (
+    _Column(title="图块编号", width=24, source="piece_code"),
+    _Column(title="分类", width=9, source="class_name"),
+    _Column(title="分类依据", width=26, source="class_reason"),
+    _Column(title="组代码", width=16, source="group_code"),
+    _Column(title="图斑编码", width=20, source="patch_code"),
+    _Column(title="面积㎡", width=11, source="area_m2", kind="area"),
+    _Column(title="净面积㎡", width=11, source="net_area_m2", kind="area"),
+    _Column(title="面积亩", width=8, source="area_mu", kind="mu", of="area_m2"),
+    _Column(title="净面积亩", width=9, source="net_area_mu", kind="mu", of="net_area_m2"),
+    _Column(title="图幅号", width=12, source="sheet_code"),
+    _Column(title="认定", width=10),
+    _Column(title="实测亩", width=8),
+    _Column(title="现使用人", width=10),
+    _Column(title="备注", width=12),
+)
+_SHAPE_COLUMN: Final = _Column(title="形状", width=6, source="shape_name")
+
+_FINDING_COLUMNS: Final = (
+    _Column(title="问题编号", width=10, source="finding_id"),
+    _Column(title="等级", width=6, source="severity_name"),
+    _Column(title="规则", width=18, source="title"),
+    _Column(title="对象编码", width=24, source="row_code"),
+    _Column(title="说明", width=60, source="message"),
+    _Column(title="处理建议", width=36, source="advice"),
+    _Column(title="来源文件", width=20, source="source_file"),
+    _Column(title="行号", width=8, source="source_row", kind="count"),
+)
+_COUNT_COLUMNS: Final = (
+    _Column(title="等级", width=8, source="severity_name"),
+    _Column(title="规则", width=40, source="title"),
+    _Column(title="条数", width=10, source="count", kind="sum"),
+)
+
+
+def write_ledger(
+    source: Workspace | Mapping[str, pd.DataFrame], folder: str | os.PathLike[str]
+) -> list[Path]:
+    """Write the ledger of a workspace: ``全县汇总.xlsx`` and one workbook a village.
+
+    Parameters
+    ----------
+    source : Workspace, or mapping of layer name to DataFrame
+        What `geo.workspace.open` gives, or the tables of a run.
+    folder : path
+        Made if it is missing; workbooks of the same names are replaced, each whole.
+
+    Returns
+    -------
+    list of Path
+        Workbooks written, the county's first, then the villages by code.
+
+    Raises
+    ------
+    BalanceError
+        If any patch does not add up; then nothing is written.
+    OutputError
+        If the folder cannot be written to.
+    """
+    tables = read_tables(source)
+    result = report(tables)
+    facts = _Facts(
+        proof=patch_balance(tables["patches"], tables["pieces"]),
+        villages=_village_names(tables),
+        notes=_notes(tables, result.title, result.run_id),
+        tables=tables
+        | {
+            "patches": _described(tables["patches"]),
+            "pieces": _readable(tables["pieces"]),
+            "findings": tables["findings"].assign(severity_name=_severity_names(tables["findings"])),
+        },
+    )
+    target = Path(folder)
+    written = [_save(target / COUNTY_FILE, partial(_county_book, facts=facts))]
+    for code, name in facts.villages.items():
+        written.append(_save(target / file_name(code, name), partial(_village_book, facts=facts, code=code)))
+    return written
+
+
+def file_name(village_code: str, village_name: str) -> str:
+    """Name of a village's workbook: code and name, without what a file name may not hold."""
+    name = _FORBIDDEN.sub("_", f"{village_code}{village_name}")
+    return f"{name[:_LONGEST_NAME].rstrip('. ')}.xlsx"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Facts:
+    """What all workbooks are made from."""
+
+    tables: dict[str, pd.DataFrame]  # layers without geometry, with Chinese names beside the codes
+    proof: pd.DataFrame  # by patch_code, in cents
+    villages: dict[str, str]  # code to name
+    notes: list[tuple[str, str]]
+
+    def of_village(self, layer: str, code: str) -> pd.DataFrame:
+        """The village's rows of a layer."""
+        table = self.tables[layer]
+        return table[table["village_code"].fillna("") == code].reset_index(drop=True)
+
+    def names(self, level: str) -> dict[str, str]:
+        """Names of places of a level of the balance, by code."""
+        rows = self.tables["balance"]
+        rows = rows[rows["level"] == level]
+        return dict(zip(rows["code"], rows["name"].fillna(""), strict=True))
+
+
+class _Book:
+    """A workbook in the making, with the few formats all sheets share."""
+
+    def __init__(self, buffer: io.BytesIO) -> None:
+        self.file = xlsxwriter.Workbook(buffer, {"in_memory": True, "strings_to_formulas": False})
+        self.file.set_properties({"created": _CREATED, "author": "taotu"})
+        line = {"border": 1, "font_name": "宋体", "font_size": 9, "valign": "vcenter"}
+        bold = {**line, "bold": True, "bg_color": "#F2F2F2"}
+        add = self.file.add_format
+        self.title = add(
+            {"font_name": "宋体", "font_size": 14, "bold": True, "align": "center", "valign": "vcenter"}
+        )
+        self.note = add({"font_name": "宋体", "font_size": 9, "align": "left", "valign": "vcenter"})
+        self.wrap = add({"font_name": "宋体", "font_size": 10, "text_wrap": True, "valign": "top"})
+        self.head = add({**bold, "align": "center", "text_wrap": True})
+        self.text = add({**line, "text_wrap": True, "num_format": "@"})
+        self.total = add(bold)
+        self.number = {kind: add({**line, "num_format": form}) for kind, form in _FORMS.items()}
+        self.sum = {kind: add({**bold, "num_format": form}) for kind, form in _FORMS.items()}
+        self.right = add({**line, "align": "center", "font_color": "#006100", "bg_color": "#C6EFCE"})
+
+    def sheet(self, name: str, columns: Sequence[_Column], *, title: str, note: str) -> Any:  # noqa: ANN401 - xlsxwriter has no types
+        """A sheet ready for its rows: title, note, repeated header, A4 landscape one page wide."""
+        sheet = self.file.add_worksheet(name)
+        last = len(columns) - 1
+        sheet.merge_range(0, 0, 0, last, "", self.title)
+        sheet.write_string(0, 0, _clean(title), self.title)
+        sheet.merge_range(1, 0, 1, last, "", self.note)
+        sheet.write_string(1, 0, _clean(note), self.note)
+        for at, column in enumerate(columns):
+            sheet.write_string(_HEAD_ROW, at, column.title, self.head)
+            sheet.set_column(at, at, column.width)
+        sheet.set_row(0, 24)
+        sheet.set_row(_HEAD_ROW, 26)
+        sheet.freeze_panes(_HEAD_ROW + 1, 1)
+        sheet.repeat_rows(0, _HEAD_ROW)
+        _page(sheet)
+        return sheet
+
+
+_FORMS: Final = {"area": "0.00", "level": "0.00", "mu": "0.00", "count": "0", "sum": "0"}
+
+
+def _page(sheet: Any) -> None:  # noqa: ANN401 - xlsxwriter has no types
+    sheet.set_landscape()
+    sheet.set_paper(9)  # A4
+    sheet.set_margins(left=0.4, right=0.4, top=0.5, bottom=0.6)
+    sheet.fit_to_pages(1, 0)
+    sheet.set_footer("&L&8&F  &A&R&8第 &P 页 共 &N 页")
+
+
+def _save(path: Path, fill: Callable[[_Book], None]) -> Path:
+    buffer = io.BytesIO()
+    book = _Book(buffer)
+    fill(book)
+    book.file.close()
+    with whole_file(path) as scratch:
+        scratch.write_bytes(buffer.getvalue())
+    return path
+
+
+def _village_book(book: _Book, *, facts: _Facts, code: str) -> None:
+    heading = f"{facts.villages[code]} {code}".strip()
+    pieces = facts.of_village("pieces", code)
+    blocks, rest = (pieces[(pieces["piece_shape"] == "BLOCK") == wanted] for wanted in (True, False))
+    unit = "㎡ 为平方米；合计由平方米相加，再折算为亩"
+    _notes_sheet(book, f"{heading} 非承包地台账", facts.notes)
+    _table(book, "图块台账", _PIECE_COLUMNS, blocks, title=f"{heading} 剩余图块台账", note=unit)
+    narrow = (_PIECE_COLUMNS[0], _SHAPE_COLUMN, *_PIECE_COLUMNS[1:])
+    _table(book, "细条碎屑", narrow, rest, title=f"{heading} 细条与碎屑", note=f"{unit}；只参加面积平衡")
+    _balance_sheet(book, facts.of_village("patches", code), facts.proof, heading)
+    groups = _by_class(pieces, pieces["group_code"], facts.names("group") | {"": "未定组"})
+    _table(book, "组汇总", _class_columns("组"), groups, title=f"{heading} 按组汇总", note=unit)
+    found = facts.of_village("findings", code)
+    _table(book, "问题清单", _FINDING_COLUMNS, found, title=f"{heading} 问题清单", note="")
+
+
+def _county_book(book: _Book, *, facts: _Facts) -> None:
+    pieces, findings = facts.tables["pieces"], facts.tables["findings"]
+    villages = pieces["village_code"]
+    unit = "㎡ 为平方米；合计由平方米相加，再折算为亩"
+    _notes_sheet(book, facts.notes[0][1], facts.notes)
+    towns = _by_class(pieces, villages.str[:9], facts.names("township") | {"": "未定乡镇"})
+    _table(book, "乡镇汇总", _class_columns("乡镇"), towns, title="乡镇剩余图块汇总", note=unit)
+    rows = _by_class(pieces, villages, facts.villages)
+    _table(book, "村汇总", _class_columns("村"), rows, title="村剩余图块汇总", note=unit)
+    _areas_sheet(book, facts.tables["balance"])
+    counts = finding_counts(findings)
+    counts["severity_name"] = _severity_names(counts)
+    _table(book, "问题汇总", _COUNT_COLUMNS, counts, title="问题汇总", note="各村问题见村台账")
+    elsewhere = findings[~findings["village_code"].fillna("").isin(facts.villages)]
+    _table(book, "其他问题", _FINDING_COLUMNS, elsewhere, title="不属于某一村的问题", note="")
+
+
+def _table(  # noqa: PLR0913 - a sheet is what it is made of
+    book: _Book, name: str, columns: Sequence[_Column], rows: pd.DataFrame, *, title: str, note: str
+) -> Any:  # noqa: ANN401 - xlsxwriter has no types
+    """A sheet of rows, with a last row of live sums where a column is to be summed."""
+    sheet = book.sheet(name, columns, title=title, note=note)
+    first, end = _HEAD_ROW + 1, _HEAD_ROW + 1 + len(rows)
+    for at, column in enumerate(columns):
+        if column.source:
+            _cells(book, sheet, (first, at), rows[column.source], column.kind)
+        else:
+            for row in range(first, end):
+                sheet.write_blank(row, at, None, book.text)
+    if any(column.kind in {"area", "sum"} for column in columns):
+        _totals(book, sheet, columns, rows)
+    sheet.autofilter(_HEAD_ROW, 0, max(end - 1, _HEAD_ROW), len(columns) - 1)
+    return sheet
+
+
+def _cells(book: _Book, sheet: Any, top: tuple[int, int], values: pd.Series, kind: str) -> None:  # noqa: ANN401
+    first, at = top
+    blank = book.text if kind == "text" else book.number[kind]
+    for row, value in enumerate(values.tolist(), start=first):
+        if pd.isna(value):
+            sheet.write_blank(row, at, None, blank)
+        elif kind == "text":
+            # Always as text: a name that begins with = + - @ must never run as a formula.
+            sheet.write_string(row, at, _clean(str(value)), blank)
+        else:
+            sheet.write_number(row, at, value, blank)
+
+
+def _totals(book: _Book, sheet: Any, columns: Sequence[_Column], rows: pd.DataFrame) -> None:  # noqa: ANN401
+    end = _HEAD_ROW + 1 + len(rows)
+    place = {column.source: xl_col_to_name(at) for at, column in enumerate(columns)}
+    sheet.write_string(end, 0, "合计", book.total)
+    for at, column in enumerate(columns[1:], start=1):
+        if column.kind not in {"area", "mu", "sum"}:
+            sheet.write_blank(end, at, None, book.total)
+            continue
+        style = book.sum[column.kind]
+        if column.kind == "sum":
+            value: float = int(rows[column.source].sum())
+        else:
+            value = float(from_cents(to_cents(rows[column.of or column.source]).sum()))
+        if column.kind == "mu":
+            sheet.write_formula(
+                end, at, f"=ROUND({place[column.of]}{end + 1}*3/2000,2)", style, float(mu(value))
+            )
+        elif len(rows):
+            letter = xl_col_to_name(at)
+            sheet.write_formula(end, at, f"=SUM({letter}{_HEAD_ROW + 2}:{letter}{end})", style, value)
+        else:
+            sheet.write_number(end, at, 0, style)
+
+
+def _balance_sheet(book: _Book, patches: pd.DataFrame, proof: pd.DataFrame, heading: str) -> None:
+    """图斑平衡: each patch beside its parts, and what is left between them, which is nothing."""
+    columns = [
+        _Column(title="图斑编码", width=24, source="patch_code"),
+        _Column(title="地类", width=10, source="class_name"),
+        *(
+            _Column(title=f"{text}㎡", width=13, source=key, kind="area")
+            for key, text in _PATCH_COLUMNS.items()
+        ),
+        _Column(title="差值㎡", width=10),
+        _Column(title="核对", width=9),
+        _Column(title="备注", width=24, source="remark"),
+    ]
+    counted = patches[patches["patch_kind"] == "COLLECTIVE"]
+    own = proof.loc[counted["patch_code"]]
+    counted = counted.assign(**{key: from_cents(own[key]) for key in _PATCH_COLUMNS})
+    note = "图斑面积 = 已确权 + 图块 + 细条 + 碎屑，差值须为 0.00"
+    sheet = _table(book, "图斑平衡", columns, counted, title=f"{heading} 图斑面积平衡", note=note)
+    end = _HEAD_ROW + 1 + len(counted)
+    for row in range(_HEAD_ROW + 1, end + 1):
+        parts = "".join(f"-{letter}{row + 1}" for letter in "DEFG")
+        sheet.write_formula(
+            row, 7, f"=ROUND(C{row + 1}{parts},2)", (book.sum if row == end else book.number)["area"], 0
+        )
+        sheet.write_formula(row, 8, f'=IF(H{row + 1}=0,"平衡","不平衡")', book.right, "平衡")
+    beside = patches[patches["patch_kind"] != "COLLECTIVE"]
+    if beside.empty:
+        return
+    sheet.write_string(end + 2, 0, "不参加平衡的耕地图斑（国有耕地、确股村耕地）", book.note)
+    for at, title in enumerate(("图斑编码", "地类", "图斑面积㎡", "归类")):
+        sheet.write_string(end + 3, at, title, book.head)
+    beside = beside.assign(kind=beside["patch_kind"].map(code_list("patch_kind")))
+    for at, (name, kind) in enumerate(
+        {"patch_code": "text", "class_name": "text", "patch_area_m2": "area", "kind": "text"}.items()
+    ):
+        _cells(book, sheet, (end + 4, at), beside[name], kind)
+
+
+def _areas_sheet(book: _Book, balance: pd.DataFrame) -> None:
+    """面积平衡: every row of the balance, county to group, with its equation."""
+    parts = {
+        "farmland_m2": "集体耕地",
+        "covered_m2": "已确权",
+        "block_m2": "图块",
+        "strip_m2": "细条",
+        "sliver_m2": "碎屑",
+    }
+    beside = {"state_m2": "国有耕地", "share_based_m2": "确股村耕地", "net_block_m2": "图块净面积"}
+    columns = [
+        _Column(title="代码", width=17, source="code"),
+        _Column(title="级别", width=6, source="level_name"),
+        _Column(title="名称", width=18, source="name"),
+        *(_Column(title=f"{text}㎡", width=14, source=key, kind="level") for key, text in parts.items()),
+        _Column(title="差值㎡", width=9),
+        *(_Column(title=f"{text}㎡", width=14, source=key, kind="level") for key, text in beside.items()),
+    ]
+    rows = balance.assign(level_name=balance["level"].map(LEVELS)).sort_values("code", kind="stable")
+    note = "集体耕地 = 已确权 + 图块 + 细条 + 碎屑；国有耕地与确股村耕地另列，不在其内"
+    sheet = _table(book, "面积平衡", columns, rows, title="面积平衡表", note=note)
+    for row in range(_HEAD_ROW + 1, _HEAD_ROW + 1 + len(rows)):
+        formula = f"=ROUND(D{row + 1}" + "".join(f"-{letter}{row + 1}" for letter in "EFGH") + ",2)"
+        sheet.write_formula(row, 8, formula, book.number["area"], 0)
+
+
+def _notes_sheet(book: _Book, title: str, notes: Sequence[tuple[str, str]]) -> None:
+    sheet = book.file.add_worksheet("说明")
+    sheet.set_column(0, 0, 14)
+    sheet.set_column(1, 1, 96)
+    sheet.merge_range(0, 0, 0, 1, "", book.title)
+    sheet.write_string(0, 0, _clean(title), book.title)
+    for row, (key, text) in enumerate(notes, start=1):
+        sheet.write_string(row, 0, _clean(key), book.wrap)
+        sheet.write_string(row, 1, _clean(text), book.wrap)
+    _page(sheet)
+
+
+def _notes(tables: Mapping[str, pd.DataFrame], title: str, run_id: str) -> list[tuple[str, str]]:
+    """What the reader must know: where the figures come from and how to read them."""
+    meta = dict(zip(tables["meta"]["key"], tables["meta"]["value"], strict=True))
+    rows = [("成果名称", title), ("批次", run_id or "无"), ("坐标系", str(meta.get("crs") or ""))]
+    runs = tables["runs"]
+    if len(runs):
+        run = runs.iloc[-1]
+        rows += [("数据来源", text) for text in _lines(run["inputs"])]
+        rows += [("设置", text) for text in _lines(run["settings"])]
+        rows += [("软件版本", text) for text in _lines(run["versions"])]
+    rows += [
+        (
+            "面积口径",
+            "面积以三调图斑面积（TBMJ，平方米，两位小数）为准，按椭球面积比例分到各部分，逐图斑平衡到 0.01 平方米。",
+        ),
+        ("净面积", "净面积 = 面积 - 面积 × 扣除系数（KCXS）。"),
+        ("亩", "1 亩 = 2000/3 平方米。亩数只供阅读；合计由平方米折算，可能与各行亩数之和相差 0.01。"),
+        ("分类", "W 未确权地；X 新增地；D 待定。分类依据见各行，最终由实地认定。"),
+        (
+            "形状",
+            "图块为可认定、可发包的候选；细条为田坎、沟、路；碎屑为两图边线不一致所致。三者都参加面积平衡。",
+        ),
+        ("误差", "面积平衡误差为 0.00 平方米。图块边界的精度取决于两图的成图精度。"),
+        ("填写", "认定、实测亩、现使用人、备注四栏由实地核查人员填写。"),
+    ]
+    return rows
+
+
+def _lines(text: Any) -> list[str]:  # noqa: ANN401 - a cell of the runs table
+    """A JSON text as lines a person can read; any other text as it is."""
+    if pd.isna(text):
+        return []
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return [str(text)]
+    if isinstance(value, dict):
+        return [f"{key}：{_phrase(item)}" for key, item in value.items()]
+    return [_phrase(item) for item in value] if isinstance(value, list) else [str(value)]
+
+
+def _phrase(item: Any) -> str:  # noqa: ANN401 - what JSON may hold
+    if isinstance(item, dict):
+        return "，".join(f"{key} {value}" for key, value in item.items())
+    return "；".join(_phrase(one) for one in item) if isinstance(item, list) else str(item)
+
+
+def _readable(pieces: pd.DataFrame) -> pd.DataFrame:
+    """Live pieces in the order of their codes, with Chinese names of class and shape and their mu."""
+    rows = live(pieces)
+    rows = rows.assign(
+        class_name=rows["piece_class"].map(code_list("piece_class")),
+        shape_name=rows["piece_shape"].map(code_list("piece_shape")),
+        area_mu=mu(rows["area_m2"]),
+        net_area_mu=mu(rows["net_area_m2"]),
+    )
+    return rows.sort_values(["piece_key", "piece_code", "patch_code"], kind="stable", ignore_index=True)
+
+
+def _described(patches: pd.DataFrame) -> pd.DataFrame:
+    land = code_list("DLBM")
+    return patches.assign(
+        class_name=patches["land_class"].map(lambda code: land.get(code, code)),
+        remark=patches["is_enclave"].map({True: "飞入地", False: ""}) + patches["detail_code"].fillna(""),
+    ).sort_values("patch_code", kind="stable", ignore_index=True)
+
+
+def _class_columns(level: str) -> list[_Column]:
+    shapes = [(shape, code_list("piece_shape")[shape]) for shape in SHAPES]
+    return [
+        _Column(title=f"{level}代码", width=16, source="code"),
+        _Column(title=f"{level}名称", width=16, source="name"),
+        _Column(title="分类", width=10, source="class_name"),
+        _Column(title="图块数", width=8, source="blocks", kind="sum"),
+        *(
+            column
+            for shape, text in shapes
+            for column in (
+                _Column(title=f"{text}㎡", width=13, source=shape, kind="area"),
+                _Column(title=f"{text}亩", width=11, source=f"{shape}_mu", kind="mu", of=shape),
+            )
+        ),
+        _Column(title="图块净㎡", width=13, source="net", kind="area"),
+        _Column(title="图块净亩", width=11, source="net_mu", kind="mu", of="net"),
+        _Column(title="合计㎡", width=13, source="all", kind="area"),
+        _Column(title="合计亩", width=11, source="all_mu", kind="mu", of="all"),
+    ]
+
+
+def _by_class(pieces: pd.DataFrame, codes: pd.Series, names: Mapping[str, str]) -> pd.DataFrame:
+    """Sums of a place's pieces by class: a row each place and class that has any."""
+    rows = pd.DataFrame(
+        {
+            "code": codes.fillna(""),
+            "piece_class": pd.Categorical(pieces["piece_class"], categories=CLASSES, ordered=True),
+            "blocks": (pieces["piece_shape"] == "BLOCK").astype("int64"),
+        }
+    )
+    cents = to_cents(pieces["area_m2"])
+    for shape in SHAPES:
+        rows[shape] = cents * (pieces["piece_shape"] == shape).astype("int64")
+    rows["net"] = to_cents(pieces["net_area_m2"]) * rows["blocks"]
+    rows["all"] = cents
+    sums = rows.groupby(["code", "piece_class"], observed=True, sort=True).sum().reset_index()
+    for name in (*SHAPES, "net", "all"):
+        sums[name] = from_cents(sums[name])
+        sums[f"{name}_mu"] = mu(sums[name])
+    sums["name"] = [names.get(code, "") for code in sums["code"]]
+    sums["class_name"] = sums["piece_class"].astype("str").map(code_list("piece_class"))
+    return sums
+
+
+def _village_names(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
+    """Every village that has a patch, a piece or a border, by code; a name from the first that gives one."""
+    parts = [tables[layer][["village_code", "village_name"]] for layer in ("villages", "patches", "pieces")]
+    rows = pd.concat(parts, ignore_index=True).fillna("")
+    rows = rows.assign(bare=rows["village_name"] == "").sort_values(["village_code", "bare"], kind="stable")
+    first = rows.drop_duplicates("village_code")
+    names = dict(zip(first["village_code"], first["village_name"], strict=True))
+    return {code: name if code.strip("0") else _NO_VILLAGE for code, name in names.items()}
+
+
+def _severity_names(rows: pd.DataFrame) -> pd.Series:
+    return rows["severity"].map(SEVERITY_NAMES)
+
+
+def _clean(text: str) -> str:
+    return _UNPRINTABLE.sub("", text)[:_LONGEST_CELL]
