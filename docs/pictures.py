@@ -105,7 +105,7 @@ def _draw(axes: Axes, layers: Layers, box: tuple[float, float, float, float] | N
     }
     line = 0.25 if box is None else 0.9
     for kind, (_, face, edge) in LAND.items():
-        _fill(axes, near["patches"].query("patch_kind == @kind"), face, edge, line)
+        _fill(axes, near["patches"][near["patches"]["patch_kind"].eq(kind)], face, edge, line)
     parcels = near["parcels"]
     held = parcels[parcels["parcel_class"].eq("10") & parcels["has_rights"]]
     _fill(axes, held, CONFIRMED[1], CONFIRMED[2], line * 0.8)

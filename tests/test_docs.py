@@ -7,7 +7,9 @@ import subprocess
 import sys
 
 import pytest
+import typer
 
+from geo.cli import app
 from tests.helpers import ROOT
 
 DOCS = ROOT / "docs"
@@ -45,3 +47,18 @@ def test_pages_load_nothing_from_a_network(site):
             text = path.read_text(encoding="utf-8")
             found += [(path.name, match[0]) for match in (loads.search(text), fetched.search(text)) if match]
     assert found == []
+
+
+def told_commands():
+    """Every ``taotu`` command that stands in a code block of the readmes and guides, backslashes joined."""
+    for name in ("README.md", "README.zh.md", "docs/guide.md", "docs/guide.zh.md"):
+        text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ")
+        for line in re.findall(r"^taotu .+$", text, re.MULTILINE):
+            yield pytest.param(line.split()[1:], id=f"{name}-{line[6:30]}")
+
+
+@pytest.mark.parametrize("words", told_commands())
+def test_a_command_the_readers_are_told_is_one_the_program_has(words):
+    command = typer.main.get_command(app).commands[words[0]]
+    options = {name for parameter in command.params for name in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= options
