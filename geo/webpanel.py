@@ -1,0 +1,177 @@
+"""The words beside the map: totals, the proof of the balance, legend and notes, as HTML.
+
+Every text that comes from data is escaped; areas are sums of stored m², and mu
+are made of the sums.
+"""
+
+import html
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Final
+
+import pandas as pd
+
+from geo.area import M2_PER_MU
+from geo.webdata import PageLayer
+
+_TERMS: Final = (
+    ("covered_m2", "已确权到户"),
+    ("block_m2", "剩余图块"),
+    ("strip_m2", "细条"),
+    ("sliver_m2", "碎屑"),
+)
+_BESIDE: Final = (("state_m2", "国有耕地"), ("share_based_m2", "确股村耕地"))
+_BLOCKS: Final = ("unconfirmed", "newly_added", "undetermined")
+
+
+def text(raw: object) -> str:
+    """``raw`` as HTML that shows it: no markup, and no address a scan could take for a reference."""
+    return html.escape(str(raw)).replace("://", "&#58;//")
+
+
+def mu(area_m2: float) -> str:
+    """An area in mu with two decimals."""
+    return f"{area_m2 / M2_PER_MU:,.2f}"
+
+
+def swatch(layer: PageLayer) -> str:
+    """A small picture of how a layer is drawn."""
+    style = layer.kind.style
+    color, fill = style["color"], style.get("fillColor", "none")
+    if style.get("fill") is False:
+        return f'<span class="swatch line" style="border-color:{color};border-style:dashed"></span>'
+    if "radius" in style:
+        return f'<span class="swatch point" style="border-color:{color};background:{fill}"></span>'
+    ink = style.get("hatchColor")
+    lines = [f"repeating-linear-gradient(-45deg,{ink} 0 1.2px,transparent 1.2px 5px)"] if ink else []
+    if style.get("hatch") == "cross":
+        lines.append(f"repeating-linear-gradient(45deg,{ink} 0 1.2px,transparent 1.2px 5px)")
+    picture = ",".join([*lines, f"linear-gradient({fill},{fill})"])
+    return f'<span class="swatch" style="border-color:{color};background:{picture}"></span>'
+
+
+def legend_name(layer: PageLayer) -> str:
+    """The layer's line in the layer control: picture, title, count and mu."""
+    unit = "个" if layer.kind.table == "villages" else "条" if layer.kind.table == "findings" else "块"
+    amount = f"{layer.count:,} {unit}"
+    if layer.area_m2 is not None:
+        amount += f" · {mu(layer.area_m2)} 亩"
+    return f'{swatch(layer)}{text(layer.kind.title)}<span class="amount">{amount}</span>'
+
+
+def panel(layers: Sequence[PageLayer], balance: pd.DataFrame | None, *, title: str, tiles: bool) -> str:
+    """The whole side panel."""
+    search = (
+        '<form id="search" role="search"><input type="search" autocomplete="off"'
+        ' placeholder="图块编号、图斑编码或村名" aria-label="查找图块、图斑或村">'
+        '<button type="submit">查找</button><ul id="found"></ul></form>'
+    )
+    parts = [
+        f"<header><h1>{text(title)}</h1>{search}</header>",
+        _notes(layers),
+        _classes(layers),
+        _balance(balance),
+        _villages(balance),
+        _facts(tiles=tiles),
+        '<footer><button type="button" id="print">打印本图</button></footer>',
+    ]
+    fold = '<button type="button" id="fold" title="收起或展开侧栏" aria-label="收起或展开侧栏">◂▸</button>'
+    return f'<aside id="panel">{"".join(parts)}</aside>{fold}'
+
+
+def _notes(layers: Sequence[PageLayer]) -> str:
+    said = []
+    left = [layer for layer in layers if layer.data is None]
+    if left:
+        names = "、".join(f"{layer.kind.title} {layer.count:,} 个" for layer in left)
+        said.append(
+            f"要素较多，为使本页打得开，以下图层未放入：{names}。合计数仍含全部，完整数据见工作区文件。"
+        )
+    bare = [layer for layer in layers if layer.without_shape]
+    if bare:
+        names = "、".join(f"{layer.kind.title} {layer.without_shape:,} 个" for layer in bare)
+        said.append(f"没有图形、图上不显示：{names}。")
+    return f'<div class="notes">{"".join(f"<p>{text(line)}</p>" for line in said)}</div>' if said else ""
+
+
+def _classes(layers: Sequence[PageLayer]) -> str:
+    by_key = {layer.kind.key: layer for layer in layers}
+    lines, count, area = [], 0, 0.0
+    for key in _BLOCKS:
+        layer = by_key[key]
+        count += layer.count
+        area += layer.area_m2 or 0.0
+        lines.append(_class_line(f"{swatch(layer)}{layer.kind.title}", layer.count, layer.area_m2 or 0.0))
+    lines.append(_class_line("图块合计", count, area, css="sum"))
+    for key in ("strips", "slivers"):
+        layer = by_key[key]
+        lines.append(
+            _class_line(f"{swatch(layer)}{layer.kind.title}", layer.count, layer.area_m2 or 0.0, css="beside")
+        )
+    head = "<thead><tr><th>分类</th><th>块数</th><th>面积（亩）</th></tr></thead>"
+    return f'<h2>剩余图块</h2><table class="classes">{head}<tbody>{"".join(lines)}</tbody></table>'
+
+
+def _class_line(name: str, count: int, area_m2: float, css: str = "") -> str:
+    return f'<tr class="{css}"><td>{name}</td><td>{count:,}</td><td>{mu(area_m2)}</td></tr>'
+
+
+def _balance(balance: pd.DataFrame | None) -> str:
+    if balance is None or balance.empty:
+        return ""
+    top = next(
+        level for level in ("county", "township", "village", "group") if (balance["level"] == level).any()
+    )
+    rows = balance[balance["level"] == top]
+    total = {name: float(rows[name].sum()) for name, _ in (("farmland_m2", ""), *_TERMS, *_BESIDE)}
+    net = float(rows["net_block_m2"].sum())
+    lines = [_area_line("集体耕地", total["farmland_m2"], "sum")]
+    lines += [_area_line(f"　{title}", total[name]) for name, title in _TERMS]
+    lines.append(_area_line("　其中图块净面积", net, "beside"))
+    lines += [_area_line(title, total[name], "beside") for name, title in _BESIDE]
+    cents = {name: round(Decimal(repr(area)), 2) for name, area in total.items()}
+    rest = cents["farmland_m2"] - sum((cents[name] for name, _ in _TERMS), Decimal(0))
+    proof = (
+        '<p class="proof">平衡检核：已确权 + 图块 + 细条 + 碎屑 = 集体耕地，差 0.00 m²</p>'
+        if rest == 0
+        else f'<p class="proof off">平衡检核不通过：差 {rest:,} m²，请重新运行套合</p>'
+    )
+    head = "<thead><tr><th>面积平衡</th><th>m²</th><th>亩</th></tr></thead>"
+    return f'<h2>面积平衡</h2><table class="balance">{head}<tbody>{"".join(lines)}</tbody></table>{proof}'
+
+
+def _area_line(name: str, area_m2: float, css: str = "") -> str:
+    return f'<tr class="{css}"><td>{name}</td><td>{area_m2:,.2f}</td><td>{mu(area_m2)}</td></tr>'
+
+
+def _villages(balance: pd.DataFrame | None) -> str:
+    if balance is None:
+        return ""
+    rows = balance[balance["level"] == "village"].sort_values("code", kind="stable")
+    if rows.empty:
+        return ""
+    lines = [
+        f'<tr tabindex="0" data-village="{text(code)}" title="{text(code)}">'
+        f"<td>{text(name if isinstance(name, str) and name else code)}</td>"
+        f"<td>{mu(farmland)}</td><td>{mu(block)}</td></tr>"
+        for code, name, farmland, block in zip(
+            rows["code"], rows["name"], rows["farmland_m2"], rows["block_m2"], strict=True
+        )
+    ]
+    head = "<thead><tr><th>村（点击定位）</th><th>集体耕地（亩）</th><th>图块（亩）</th></tr></thead>"
+    return (
+        '<section class="villages"><h2>各村</h2>'
+        f"<table>{head}<tbody>{''.join(lines)}</tbody></table></section>"
+    )
+
+
+def _facts(*, tiles: bool) -> str:
+    base = (
+        "底图来自本县指定的瓦片服务，其余内容均在本文件内。"
+        if tiles
+        else "本页不联网，所有内容均在本文件内。"
+    )
+    return (
+        f'<div class="facts"><p>{base}</p><p>坐标为 CGCS2000 经纬度，只供显示；面积以三调图斑面积（TBMJ）平差后的'
+        "椭球面积为准，亩由 m² 换算（1 亩 = 2000/3 m²）。</p></div>"
+    )
