@@ -7,18 +7,22 @@ every patch shows that its parts make up its area. Villages print on A4.
 import datetime as dt
 import io
 import json
+import math
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import geopandas as gpd
 import pandas as pd
+import shapely
 import xlsxwriter
 from xlsxwriter.utility import xl_col_to_name
 
+from geo import schema
 from geo.area import from_cents, mu, to_cents
 from geo.atomic import whole_file
 from geo.report import (
@@ -31,9 +35,13 @@ from geo.report import (
     patch_balance,
     read_tables,
     report,
+    report_json,
+    report_text,
 )
 from geo.standards import code_list
 from geo.workspace import Workspace
+
+__all__ = ["COUNTY_FILE", "file_name", "report_json", "report_text", "write_findings", "write_ledger"]
 
 COUNTY_FILE: Final = "全县汇总.xlsx"
 
@@ -44,6 +52,9 @@ _LONGEST_CELL: Final = 32_767  # of Excel
 _LONGEST_NAME: Final = 60  # characters of a file name that every disk takes
 _NO_VILLAGE: Final = "村代码缺失"
 _HEAD_ROW: Final = 2
+_LINE_HEIGHT: Final = 12  # points, of a line of 9-point text
+_ROW_AIR: Final = 5  # points; the field fills rows in by hand
+_LATIN: Final = "\u2000"  # characters after it take two columns
 _PATCH_COLUMNS: Final = {
     "area": "图斑面积",
     "covered": "已确权",
@@ -66,11 +77,11 @@ class _Column:
 
 
 _PIECE_COLUMNS: Final = (
-    _Column(title="图块编号", width=24, source="piece_code"),
+    _Column(title="图块编号", width=22, source="piece_code"),
     _Column(title="分类", width=9, source="class_name"),
-    _Column(title="分类依据", width=26, source="class_reason"),
+    _Column(title="分类依据", width=22, source="class_reason"),
     _Column(title="组代码", width=16, source="group_code"),
-    _Column(title="图斑编码", width=20, source="patch_code"),
+    _Column(title="图斑编码", width=18, source="patch_code"),
     _Column(title="面积㎡", width=11, source="area_m2", kind="area"),
     _Column(title="净面积㎡", width=11, source="net_area_m2", kind="area"),
     _Column(title="面积亩", width=8, source="area_mu", kind="mu", of="area_m2"),
@@ -142,6 +153,39 @@ def write_ledger(
     for code, name in facts.villages.items():
         written.append(_save(target / file_name(code, name), partial(_village_book, facts=facts, code=code)))
     return written
+
+
+def write_findings(findings: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
+    """Write a list of findings: an Excel workbook for ``.xlsx``, else CSV in UTF-8 that Excel opens.
+
+    Parameters
+    ----------
+    findings : DataFrame
+        Layer ``findings``; a point is written as ``x`` and ``y``.
+    path : path
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    target = Path(path)
+    rows = schema.conform(pd.DataFrame(findings), "findings")
+    rows = rows.assign(severity_name=_severity_names(rows))
+    if target.suffix.lower() == ".xlsx":
+        return _save(target, lambda book: _findings_book(book, rows))
+    out = rows[schema.column_names("findings")].assign(severity=rows["severity_name"])
+    out = out.rename(columns=schema.titles("findings"))
+    for column in schema.columns("findings"):
+        if column.dtype == "str":
+            # Excel runs a CSV cell that begins so; an apostrophe makes it text.
+            out[column.title] = out[column.title].str.replace(r"^(?=[=+\-@\t\r])", "'", regex=True)
+    if isinstance(findings, gpd.GeoDataFrame) and findings.active_geometry_name is not None:
+        shapes = findings.geometry.to_numpy()
+        out["x"], out["y"] = shapely.get_x(shapes), shapely.get_y(shapes)
+    with whole_file(target) as scratch:
+        out.to_csv(scratch, index=False, encoding="utf-8-sig", lineterminator="\r\n")
+    return target
 
 
 def file_name(village_code: str, village_name: str) -> str:
@@ -265,6 +309,10 @@ def _county_book(book: _Book, *, facts: _Facts) -> None:
     _table(book, "其他问题", _FINDING_COLUMNS, elsewhere, title="不属于某一村的问题", note="")
 
 
+def _findings_book(book: _Book, rows: pd.DataFrame) -> None:
+    _table(book, "问题清单", _FINDING_COLUMNS, rows, title="问题清单", note="")
+
+
 def _table(  # noqa: PLR0913 - a sheet is what it is made of
     book: _Book, name: str, columns: Sequence[_Column], rows: pd.DataFrame, *, title: str, note: str
 ) -> Any:  # noqa: ANN401 - xlsxwriter has no types
@@ -277,10 +325,23 @@ def _table(  # noqa: PLR0913 - a sheet is what it is made of
         else:
             for row in range(first, end):
                 sheet.write_blank(row, at, None, book.text)
+    for row, lines in enumerate(_line_counts(columns, rows), start=first):
+        sheet.set_row(row, _LINE_HEIGHT * lines + _ROW_AIR)
     if any(column.kind in {"area", "sum"} for column in columns):
         _totals(book, sheet, columns, rows)
     sheet.autofilter(_HEAD_ROW, 0, max(end - 1, _HEAD_ROW), len(columns) - 1)
     return sheet
+
+
+def _line_counts(columns: Sequence[_Column], rows: pd.DataFrame) -> Iterator[int]:
+    """Lines each row needs; without a height of its own a long text would be cut in print."""
+    longest = [1] * len(rows)
+    for column in columns:
+        if column.source and column.kind == "text":
+            for at, value in enumerate(rows[column.source].fillna("").tolist()):
+                wide = len(value) + sum(character > _LATIN for character in value)
+                longest[at] = max(longest[at], math.ceil(wide / column.width))
+    return iter(longest)
 
 
 def _cells(book: _Book, sheet: Any, top: tuple[int, int], values: pd.Series, kind: str) -> None:  # noqa: ANN401

@@ -130,9 +130,16 @@ def finding_counts(findings: pd.DataFrame) -> pd.DataFrame:
     return order.drop(columns="rank").reset_index(drop=True)
 
 
-def report_dict(result: Report) -> dict[str, Any]:
-    """The report as plain values for JSON: areas in m², missing ones as null."""
-    return {
+def report_json(source: Report | Workspace | Mapping[str, pd.DataFrame]) -> str:
+    """The report as JSON: areas in m² as stored, missing ones null.
+
+    Raises
+    ------
+    BalanceError
+        As `report` does.
+    """
+    result = source if isinstance(source, Report) else report(source)
+    values: dict[str, Any] = {
         "title": result.title,
         "run_id": result.run_id,
         **{
@@ -140,17 +147,24 @@ def report_dict(result: Report) -> dict[str, Any]:
             for name in ("areas", "classes", "findings")
         },
     }
+    return json.dumps(values, ensure_ascii=False)
 
 
-def report_text(result: Report, *, level: str = "group") -> str:
+def report_text(source: Report | Workspace | Mapping[str, pd.DataFrame], *, level: str = "group") -> str:
     """The report as Chinese text for a terminal.
 
     Parameters
     ----------
-    result : Report
+    source : Report, Workspace, or mapping of layer name to DataFrame
     level : {"county", "township", "village", "group"}
         How deep the table of areas goes.
+
+    Raises
+    ------
+    BalanceError
+        As `report` does.
     """
+    result = source if isinstance(source, Report) else report(source)
     depth = list(LEVELS).index(level)
     areas = result.areas[result.areas["level"].isin(list(LEVELS)[: depth + 1])]
     table = pd.DataFrame(
