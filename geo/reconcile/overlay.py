@@ -49,7 +49,9 @@ class Overlay:
     """Pieces that parcels leave of patches, and the areas that prove nothing is lost."""
 
     pieces: gpd.GeoDataFrame  # patch_row (position in patches), geometry (single Polygon), planar_area_m2
-    patches: pd.DataFrame  # on the index of patches: planar_area_m2 covered_planar_m2 residual_planar_m2 n_parcels
+    patches: (
+        pd.DataFrame
+    )  # on the index of patches: planar_area_m2 covered_planar_m2 residual_planar_m2 n_parcels
     settings: OverlaySettings
 
 
@@ -109,7 +111,13 @@ def overlay(
 
 def cores(jobs: int) -> int:
     """Threads to use: ``jobs``, or as many as this process may have cores when it is 0."""
-    return jobs if jobs > 0 else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return (
+        jobs
+        if jobs > 0
+        else len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1
+    )
 
 
 def pairs(
@@ -320,7 +328,9 @@ def _another_way(patch: shapely.Geometry, parcels: Geometries) -> shapely.Geomet
         if abs(area - shapely.area(residual) - covered) <= _tolerance(area):
             return residual
     west, south, _, _ = shapely.bounds(patch)
-    raise BalanceError(f"图斑面积不平衡（位于 {west:.1f}, {south:.1f}）：图斑 − 剩余 ≠ 覆盖，请将该图斑交开发者检查")
+    raise BalanceError(
+        f"图斑面积不平衡（位于 {west:.1f}, {south:.1f}）：图斑 − 剩余 ≠ 覆盖，请将该图斑交开发者检查"
+    )
 
 
 def _assemble(
