@@ -28,7 +28,7 @@ PAPER, INK, QUIET = "#fbfaf6", "#2d3436", "#7b8288"
 LAND = {
     "COLLECTIVE": ("集体耕地图斑", "#e9efd9", "#b9c6a3"),
     "STATE": ("国有耕地", "#e6eaef", "#8494a5"),
-    "SHARE_BASED": ("确权确股村耕地", "#f3e9d2", "#c9b382"),
+    "SHARE_BASED": ("确股村耕地", "#f3e9d2", "#c9b382"),
 }
 CLASSES = {
     "UNCONFIRMED": ("未确权地", "#d55e00"),
@@ -38,7 +38,8 @@ CLASSES = {
 NARROW = {"STRIP": ("细条", "#a3a6d0"), "SLIVER": ("碎屑", "#b983a5")}
 CONFIRMED = ("已确权地块", "#d3d7d3", "#ffffff")
 
-CLOSE_M = (640.0, 420.0)  # width and height of the close look
+CLOSE_M = (640.0, 498.0)  # width and height of the close look
+LABEL_M = (58.0, 30.0)  # room that a label takes there
 SAFE_M = 1.0  # the narrowest thing worth a colour in the overview
 
 Layers = dict[str, gpd.GeoDataFrame]
@@ -66,7 +67,7 @@ def picture(layers: Layers) -> Figure:
 
     window = _where_classes_meet(layers["pieces"])
     _draw(whole, layers, box=None)
-    _fit(whole, _extent(layers))
+    _fit(whole, _extent(layers), margin=0.02)
     _names(whole, layers["villages"])
     _scale_bar(whole)
     west, south, east, north = window
@@ -77,13 +78,11 @@ def picture(layers: Layers) -> Figure:
     )
 
     _draw(close, layers, box=window)
-    close.set_xlim(west, east)
-    close.set_ylim(south, north)
-    close.set_aspect("equal", adjustable="datalim")
+    _fit(close, window)
     _codes(close, layers["pieces"], window)
     _scale_bar(close)
     for axes in (whole, close):
-        axes.set(xticks=[], yticks=[], facecolor="#f6f4ec")
+        axes.set(xticks=[], yticks=[], xlabel="", ylabel="", facecolor="#f6f4ec")
         for spine in axes.spines.values():
             spine.set(color=INK, linewidth=0.8)
 
@@ -119,13 +118,13 @@ def _draw(axes: Axes, layers: Layers, box: tuple[float, float, float, float] | N
         _fill(axes, blocks, face, INK if box is not None else face, line * 0.7)
     if len(layers["villages"]):
         layers["villages"].boundary.plot(
-            ax=axes, color=INK, linewidth=1.1, linestyle=(0, (7, 3, 1.5, 3)), zorder=8
+            ax=axes, aspect=None, color=INK, linewidth=1.1, linestyle=(0, (7, 3, 1.5, 3)), zorder=8
         )
 
 
 def _fill(axes: Axes, rows: gpd.GeoDataFrame, face: str, edge: str, line: float) -> None:
     if len(rows):
-        rows.plot(ax=axes, facecolor=face, edgecolor=edge, linewidth=line)
+        rows.plot(ax=axes, facecolor=face, edgecolor=edge, linewidth=line, aspect=None)
 
 
 def _extent(layers: Layers) -> tuple[float, float, float, float]:
@@ -133,13 +132,14 @@ def _extent(layers: Layers) -> tuple[float, float, float, float]:
     return tuple(layer.total_bounds)
 
 
-def _fit(axes: Axes, bounds: tuple[float, float, float, float]) -> None:
-    """Show all of ``bounds`` with a narrow margin, in the axes' own proportions."""
+def _fit(axes: Axes, bounds: tuple[float, float, float, float], margin: float = 0.0) -> None:
+    """Show all of ``bounds``, true to scale, on the whole of the axes."""
     west, south, east, north = bounds
-    margin = 0.02 * max(east - west, north - south)
-    axes.set_xlim(west - margin, east + margin)
-    axes.set_ylim(south - margin, north + margin)
-    axes.set_aspect("equal", adjustable="datalim")
+    frame = axes.get_window_extent()
+    metres = (1 + 2 * margin) * max((east - west) / frame.width, (north - south) / frame.height)  # a pixel
+    x, y = (west + east) / 2, (south + north) / 2
+    axes.set_xlim(x - metres * frame.width / 2, x + metres * frame.width / 2)
+    axes.set_ylim(y - metres * frame.height / 2, y + metres * frame.height / 2)
 
 
 def _where_classes_meet(pieces: gpd.GeoDataFrame) -> tuple[float, float, float, float]:
@@ -167,11 +167,15 @@ def _names(axes: Axes, villages: gpd.GeoDataFrame) -> None:
 
 
 def _codes(axes: Axes, pieces: gpd.GeoDataFrame, window: tuple[float, float, float, float]) -> None:
-    """Class letter and serial on each block that lies in the window and has room for it."""
-    shown = pieces[pieces["piece_shape"].eq("BLOCK") & (pieces["area_m2"] > 0.0015 * CLOSE_M[0] * CLOSE_M[1])]
-    inner = shapely.box(*window).buffer(-15)
-    for piece in shown[shown.representative_point().within(inner)].itertuples():
+    """Class letter, serial and area on the blocks of the window, the large ones first, none over another."""
+    inner = shapely.box(*window).buffer(-CLOSE_M[0] * 0.05)
+    shown = pieces[pieces["piece_shape"].eq("BLOCK") & pieces.representative_point().within(inner)]
+    taken: list[tuple[float, float]] = []
+    for piece in shown.sort_values(["area_m2", "piece_key"], ascending=[False, True]).head(40).itertuples():
         at = piece.geometry.representative_point()
+        if any(abs(at.x - x) < LABEL_M[0] and abs(at.y - y) < LABEL_M[1] for x, y in taken):
+            continue
+        taken.append((at.x, at.y))
         label = f"{CLASS_LETTERS[piece.piece_class]}-{piece.piece_code[-4:]}\n{piece.area_mu:.2f} 亩"
         _halo(axes.text(at.x, at.y, label, fontsize=9, color=INK, ha="center", va="center", zorder=10))
 
@@ -182,7 +186,6 @@ def _halo(text: object) -> None:
 
 def _scale_bar(axes: Axes) -> None:
     """A bar of a round length, about a fifth of the width, at the lower left."""
-    axes.figure.canvas.draw()  # equal aspect settles the limits only now
     (west, east), (south, north) = axes.get_xlim(), axes.get_ylim()
     wanted = (east - west) / 5
     power = 10 ** np.floor(np.log10(wanted))
@@ -226,7 +229,7 @@ def _sums(axes: Axes, layers: Layers) -> None:
             )
             axes.text(at + 0.06, y, name, fontsize=13, color=INK, va="center")
             if rows is not None:
-                axes.text(at + 0.30, y, f"{len(rows):,}", fontsize=11, color=QUIET, va="center", ha="right")
+                axes.text(at + 0.345, y, f"{len(rows):,}", fontsize=11, color=QUIET, va="center", ha="right")
             axes.text(
                 at + 0.47, y, f"{float(mu(area_m2)):,.2f}", fontsize=13, color=INK, va="center", ha="right"
             )

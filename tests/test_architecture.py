@@ -1,7 +1,11 @@
 """The shape of the code: imports go one way, and every public name says what it is."""
 
 import ast
+import re
+import sys
+import tomllib
 from graphlib import TopologicalSorter
+from importlib.metadata import packages_distributions
 from itertools import chain
 
 import pytest
@@ -124,3 +128,25 @@ def test_every_error_descends_from_one():
 def test_the_walk_sees_imports_in_both_forms():
     found = set(chain.from_iterable(imported_units(path) for path in MODULES))
     assert {"schema", "errors"} <= found
+
+
+def imported_packages(path):
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module.partition(".")[0]
+
+
+def test_what_the_product_imports_is_a_dependency_it_names():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = {canonical(re.match(r"[\w.-]+", line)[0]) for line in project["dependencies"]}
+    imported = {package for path in MODULES for package in imported_packages(path)}
+    third = imported - set(sys.stdlib_module_names) - {"geo", "api"}
+    providers = packages_distributions()
+    lacking = {package for package in third if not named & {canonical(name) for name in providers[package]}}
+    assert lacking == set()
+
+
+def canonical(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
