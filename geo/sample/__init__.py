@@ -1,0 +1,5 @@
+"""Loess-hill counties with known truth, in memory and as deliveries in the standards' formats."""
+
+from geo.sample.county import County, SampleSettings, county
+
+__all__ = ["County", "SampleSettings", "county"]
