@@ -43,8 +43,10 @@ need() {
     local what=$1 present=$2
     shift 2
     if "$present"; then return; fi
-    say "installing $what ($*) ..."
-    if apt_install "$@" && "$present"; then return; fi
+    if may_install; then
+        say "installing $what ($*) ..."
+        if apt_install "$@" && "$present"; then return; fi
+    fi
     say "no $what here, and no right or way to install it; on Debian or Ubuntu: sudo apt-get install $*"
 }
 
@@ -90,8 +92,8 @@ set_up_python() {
     fi
     if ! { [ -x .venv/bin/python ] && is_new_enough .venv/bin/python && .venv/bin/python -m pip --version >/dev/null 2>&1; }; then
         if ! find_python; then
-            say "no $lacking: installing python3 and python3-venv ..."
-            { apt_install python3 python3-venv && find_python; } ||
+            { may_install && say "$lacking is missing: installing python3 and python3-venv ..." &&
+                apt_install python3 python3-venv && find_python; } ||
                 fail "$lacking is missing. On Debian or Ubuntu: sudo apt-get install python3 python3-venv; or name one: make PYTHON=/path/to/python3.12"
         fi
         say "making .venv with $interpreter ($("$interpreter" --version 2>&1)) ..."
