@@ -145,7 +145,7 @@ def county_map(
         zoom_control=False,
         prefer_canvas=True,
         maxZoom=20,
-        zoomSnap=0.5,
+        zoomSnap=0.25,
     )
     county.default_js, county.default_css = [], []  # of this map only: what the page needs is inside it
     if tiles:

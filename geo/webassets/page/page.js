@@ -145,7 +145,7 @@ const taotu = (() => {
       if (said === null) continue;
       const target = name === "patch_code" && layer.key !== "patch_code" ? locate("patches", said) : null;
       list.append(element("dt", {}, title), element("dd", {}, target
-        ? element("a", { href: "#", onclick: (event) => { event.preventDefault(); select(...target, false); } }, said)
+        ? element("a", { href: "#", onclick: (event) => { L.DomEvent.stop(event); select(...target, false); } }, said) // else the map closes the card
         : said));
     }
     const scroll = element("div", { class: "scroll" }, list);
