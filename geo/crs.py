@@ -39,6 +39,8 @@ _ZONES_3: Final = range(25, 46)
 _ZONES_6: Final = range(13, 24)
 _NORTHING: Final = (1.8e6, 6.1e6)  # 16°N to 55°N
 _EASTING: Final = (100_000.0, 900_000.0)  # without zone prefix, 500 km false easting
+_FALSE_EASTING: Final = 500_000
+_ZONE_UNIT: Final = 1_000_000  # the zone number stands in front of the six digits of the easting
 _LON: Final = (70.0, 140.0)
 _LAT: Final = (15.0, 56.0)
 
@@ -104,9 +106,9 @@ def _parameter(crs: CRS, code: int) -> float | None:
 def zone_of(crs: CRS) -> int | None:
     """Zone number that eastings of this system carry as their prefix; None where they carry none."""
     easting = false_easting(crs)
-    if easting is None or easting < 1e6:
+    if easting is None or easting < _ZONE_UNIT:
         return None
-    return int(easting // 1_000_000)
+    return int(easting // _ZONE_UNIT)
 
 
 def zone_at(lon: float) -> int:
@@ -139,13 +141,15 @@ def gauss_kruger(datum: str, zone: int, *, prefixed: bool) -> CRS:
     """
     codes = _FAMILIES.get(datum)
     if codes is None or (zone not in _ZONES_3 and zone not in _ZONES_6):
-        raise MissingDatumError(f"没有“{datum}”第 {zone} 带的高斯-克吕格坐标系；3 度带为 25-45，6 度带为 13-23")
+        raise MissingDatumError(
+            f"没有“{datum}”第 {zone} 带的高斯-克吕格坐标系；3 度带为 25-45，6 度带为 13-23"
+        )
     three = zone in _ZONES_3
     first = codes[("zone" if prefixed else "cm") + ("3" if three else "6")]
     return CRS.from_epsg(first + zone - (_ZONES_3 if three else _ZONES_6).start)
 
 
-def normal(crs: CRS) -> CRS:
+def normal(crs: CRS) -> CRS:  # noqa: PLR0911 - a return a kind of system
     """The EPSG system that ``crs`` is by its numbers, whatever its file calls it; else ``crs`` itself.
 
     ESRI names (``CGCS2000_3_Degree_GK_Zone_38``) and hand-made WKT carry no code;
@@ -159,10 +163,10 @@ def normal(crs: CRS) -> CRS:
     meridian, easting = central_meridian(crs), false_easting(crs)
     if meridian is None or easting is None or _parameter_scale(crs) != 1:
         return crs
-    if easting == 500_000 and meridian % 3 == 0 and meridian / 3 in _ZONES_3:
+    if easting == _FALSE_EASTING and meridian % 3 == 0 and meridian / 3 in _ZONES_3:
         return gauss_kruger(datum, int(meridian / 3), prefixed=False)
-    zone = int(easting // 1_000_000)
-    if easting - zone * 1_000_000 == 500_000:
+    zone = int(easting // _ZONE_UNIT)
+    if easting - zone * _ZONE_UNIT == _FALSE_EASTING:
         if zone in _ZONES_3 and meridian == 3 * zone:
             return gauss_kruger(datum, zone, prefixed=True)
         if zone in _ZONES_6 and meridian == 6 * zone - 3:
@@ -276,7 +280,7 @@ def _within(low: float, high: float, span: tuple[float, float]) -> bool:
 
 def _looks_chinese(bounds: Bounds) -> bool:
     kinds = _readings(bounds) or _readings((bounds[1], bounds[0], bounds[3], bounds[2]))
-    return bool(kinds) and kinds != ["degrees"] and kinds != ["meridian"]
+    return bool(kinds) and kinds not in (["degrees"], ["meridian"])
 
 
 def _readings(bounds: Bounds) -> list[str]:
@@ -288,7 +292,7 @@ def _readings(bounds: Bounds) -> list[str]:
         return []
     if _within(west, east, _EASTING):
         return ["meridian"]
-    zones = {int(west // 1_000_000), int(east // 1_000_000)}
+    zones = {int(west // _ZONE_UNIT), int(east // _ZONE_UNIT)}
     if zones <= set(_ZONES_3) or zones <= set(_ZONES_6):
         if len(zones) > 1:
             raise MismatchError(
@@ -313,12 +317,14 @@ def _settle(
         why = "没有 .prj" if stated is None else f".prj 写的是 {stated.name}"
         return CrsGuess(crs=crs, reason=f"{why}，坐标为经纬度，按 {crs.name} 读取{assumed}", certain=False)
     if kind == "prefix":
-        zone = int(bounds[0] // 1_000_000)
+        zone = int(bounds[0] // _ZONE_UNIT)
         if stated is not None and zone_of(stated) == zone:
             return CrsGuess(crs=stated, reason=f"文件自带坐标系 {stated.name}", certain=True)
         crs = gauss_kruger(datum, zone, prefixed=True)
         why = "没有 .prj" if stated is None else f".prj 写的是 {stated.name}"
-        return CrsGuess(crs=crs, reason=f"{why}，但东坐标带有带号 {zone}，按 {crs.name} 读取{assumed}", certain=False)
+        return CrsGuess(
+            crs=crs, reason=f"{why}，但东坐标带有带号 {zone}，按 {crs.name} 读取{assumed}", certain=False
+        )
     return _settle_meridian(bounds, stated, datum, target, county_code)
 
 
@@ -369,4 +375,7 @@ def convert(layer: GeoDataFrame, crs: CRS) -> GeoDataFrame:
         return layer
     if same_datum(layer.crs, crs):
         return layer.to_crs(crs)
-    return layer.to_crs(layer.crs.geodetic_crs).set_crs(crs.geodetic_crs, allow_override=True).to_crs(crs)
+    here, there = layer.crs.geodetic_crs, crs.geodetic_crs
+    if here is None or there is None:
+        raise MissingDatumError("坐标系没有大地基准，无法转换")
+    return layer.to_crs(here).set_crs(there, allow_override=True).to_crs(crs)

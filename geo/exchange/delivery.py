@@ -88,7 +88,10 @@ def choose(folder: Path, role: str) -> tuple[tuple[Path, ...], list[pd.DataFrame
     notes: list[pd.DataFrame] = []
     found = _pick(_candidates(folder, role), folder, role, notes)
     if not found:
-        there = "、".join(path.relative_to(folder).as_posix() for path in vector_files(folder)[:20]) or "（没有矢量文件）"
+        there = (
+            "、".join(path.relative_to(folder).as_posix() for path in vector_files(folder)[:20])
+            or "（没有矢量文件）"
+        )
         raise InputError(f"{folder} 里找不到{ROLE_TITLES[role]}；现有文件：{there}")
     return found, notes
 
@@ -135,14 +138,19 @@ def _table(folder: Path, *, rights: bool) -> Path | None:
     """The table of registrations, an .mdb best; or that of unit codes."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith((".", "~")))
     if not rights:
-        return next((p for p in files if p.suffix.lower() in (*WORKBOOKS, ".csv") and _UNITS_TABLE.search(p.stem)), None)
+        return next(
+            (p for p in files if p.suffix.lower() in (*WORKBOOKS, ".csv") and _UNITS_TABLE.search(p.stem)),
+            None,
+        )
     databases = [p for p in files if p.suffix.lower() in ACCESS]
     if len(databases) > 1:
         there = "、".join(p.relative_to(folder).as_posix() for p in databases)
         raise InputError(f"{folder} 里有多个权属数据库：{there}；请用 rights 指定一个")
     if databases:
         return databases[0]
-    named = [p for p in files if p.suffix.lower() in (*WORKBOOKS, ".csv", ".dbf") and _RIGHTS_TABLE.search(p.stem)]
+    named = [
+        p for p in files if p.suffix.lower() in (*WORKBOOKS, ".csv", ".dbf") and _RIGHTS_TABLE.search(p.stem)
+    ]
     if named:  # FBF and CBF lie beside it
         return named[0].parent if named[0].suffix.lower() in (".csv", ".dbf") else named[0]
     books = [p for p in files if p.suffix.lower() in WORKBOOKS and re.fullmatch(r"\d{10}", p.stem)]

@@ -28,7 +28,9 @@ _HIGH_RUN: Final = re.compile(rb"[\x80-\xff]+")
 class Encoding:
     """Encoding of a .dbf and how it came to be known."""
 
-    name: str | None  # as GDAL knows it; None leaves it to GDAL: nothing but ASCII, or a stated one we do not doubt
+    name: (
+        str | None
+    )  # as GDAL knows it; None leaves it to GDAL: nothing but ASCII, or a stated one we do not doubt
     stated: str | None  # what the .cpg or the header says
     certain: bool  # stated, or nothing to decide
     reason: str  # in Chinese, for the findings table
@@ -50,7 +52,9 @@ def of_dbf(dbf: Path, cpg: Path | None) -> Encoding:
         If the file is no .dbf or is cut short.
     """
     header_stated, values = _sample(dbf)
-    stated_text = cpg.read_bytes()[:64].decode("ascii", errors="ignore").strip("\ufeff\x00 \r\n\t") if cpg else ""
+    stated_text = (
+        cpg.read_bytes()[:64].decode("ascii", errors="ignore").strip("\ufeff\x00 \r\n\t") if cpg else ""
+    )
     stated = _canonical(stated_text) if stated_text else header_stated
     texts = [value for value in values if not value.isascii()]
     if not texts:
@@ -101,7 +105,7 @@ def _share(texts: list[bytes], encoding: str) -> float:
 def _paired(texts: list[bytes]) -> bool:
     """Whether high bytes come two by two, as in GB 2312 text, not one by one, as accents do."""
     runs = [run for text in texts for run in _HIGH_RUN.findall(text)]
-    return sum(len(run) % 2 == 0 for run in runs) >= 0.9 * len(runs)  # noqa: PLR2004 - a rare GBK byte is low
+    return sum(len(run) % 2 == 0 for run in runs) >= 0.9 * len(runs)  # not all: a rare GBK byte is low
 
 
 def _sample(dbf: Path) -> tuple[str | None, list[bytes]]:
@@ -115,7 +119,7 @@ def _sample(dbf: Path) -> tuple[str | None, list[bytes]]:
         fields = file.read(max(header_length - 32, 0))
         values, spans, start = [], [], 1
         for at in range(0, len(fields) - 31, 32):
-            if fields[at] == 0x0D:
+            if fields[at : at + 1] == b"\r":  # the header's end
                 break
             values.append(fields[at : at + 11].split(b"\x00")[0])
             width = fields[at + 16]

@@ -7,7 +7,7 @@ stay at the door.
 """
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -43,7 +43,11 @@ def _personal() -> dict[str, str]:
     """Every plain name of a personal field, to the column it becomes where it is asked for."""
     with (files("geo.standards") / "personal.csv").open(encoding="utf-8") as file:
         rows = pd.read_csv(file, dtype=str, keep_default_na=False)
-    return {plain(name): column for key in ("field", "alias") for name, column in zip(rows[key], rows["column"], strict=True)}
+    return {
+        plain(name): column
+        for key in ("field", "alias")
+        for name, column in zip(rows[key], rows["column"], strict=True)
+    }
 
 
 def plain(name: str) -> str:
@@ -79,7 +83,8 @@ def _cuts(name: str) -> frozenset[str]:
     if name.isascii():
         return frozenset()
     cuts = {
-        name.encode(encoding)[:_DBF_NAME_BYTES].decode(encoding, errors="ignore") for encoding in ("gb18030", "utf-8")
+        name.encode(encoding)[:_DBF_NAME_BYTES].decode(encoding, errors="ignore")
+        for encoding in ("gb18030", "utf-8")
     }
     return frozenset(plain(cut) for cut in cuts if len(cut) < len(name) and len(cut) > 1)
 
@@ -102,19 +107,16 @@ def match(present: Sequence[str], layer: str) -> Match:
         if name != column.field:
             by_alias.append((name, column.field))
 
-    for column in wanted:
-        if column.field in left:
-            take(column, column.field)
-    for names in (_exact_names, _alias_names):
+    searches: tuple[Callable[[str], str | None], ...] = (
+        lambda field: field if field in left else None,
+        lambda field: _alike((field,), left),
+        lambda field: _alike(_alias_names(field), left),
+        lambda field: _cut_match(field, left, wanted),
+    )
+    for search in searches:
         for column in wanted:
-            if column.name in fields:
-                continue
-            found = next((name for alias in names(column.field) for name in left if plain(name) == plain(alias)), None)
-            if found is not None:
-                take(column, found)
-    for column in wanted:
-        if column.name not in fields and (name := _cut_match(column.field, left, wanted)) is not None:
-            take(column, name)
+            if column.name not in fields and (name := search(column.field)) is not None:
+                take(column, name)
     return Match(
         fields=fields,
         by_alias=tuple(by_alias),
@@ -123,8 +125,9 @@ def match(present: Sequence[str], layer: str) -> Match:
     )
 
 
-def _exact_names(field: str) -> tuple[str, ...]:
-    return (field,)
+def _alike(names: Iterable[str], left: Sequence[str]) -> str | None:
+    """The first of ``names`` that a field is called, but for case and width."""
+    return next((name for alias in names for name in left if plain(name) == plain(alias)), None)
 
 
 def _alias_names(field: str) -> tuple[str, ...]:
@@ -135,7 +138,10 @@ def _cut_match(field: str, left: Iterable[str], wanted: Iterable[schema.Column])
     """The one field whose name is a cut alias of ``field`` and of no other field of the layer."""
     for name in left:
         owners = {
-            column.field for column in wanted for alias in _alias_names(column.field) if plain(name) in _cuts(alias)
+            column.field
+            for column in wanted
+            for alias in _alias_names(column.field)
+            if plain(name) in _cuts(alias)
         }
         if owners == {field}:
             return name
@@ -186,4 +192,6 @@ def as_flag(values: pd.Series) -> pd.Series:
 def find(field: str, present: Sequence[str]) -> str | None:
     """The field of a file that is ``field`` by name or alias; None where there is none."""
     names = {plain(name): name for name in reversed(present)}
-    return next((names[plain(alias)] for alias in (field, *_alias_names(field)) if plain(alias) in names), None)
+    return next(
+        (names[plain(alias)] for alias in (field, *_alias_names(field)) if plain(alias) in names), None
+    )

@@ -6,7 +6,9 @@ the message says which there are.
 """
 
 import re
+import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,9 +26,21 @@ VECTORS: Final = (".gdb", ".gpkg", ".parquet", ".geoparquet", ".shp", ".geojson"
 
 # Names of the layers that can play a role, best first; matched on the whole name, any case.
 ROLES: Final = {
-    "survey": (r"DLTB\d*(-\d+)?", r"(\d{6,12}|[\u4e00-\u9fff]+)[_-]?DLTB\d*", r"地类图斑.*", r"DLTB_[A-Z0-9]*\d.*"),
+    "survey": (
+        r"DLTB\d*(-\d+)?",
+        r"(\d{6,12}|[\u4e00-\u9fff]+)[_-]?DLTB\d*",
+        r"地类图斑.*",
+        r"DLTB_[A-Z0-9]*\d.*",
+    ),
     "parcels": (r"DK\d*([-_]\d+)?", r"DK[_-].*", r"(承包)?地块.*"),
-    "villages": (r"CJDCQ\d*", r"(\d{6,12})[_-]?CJDCQ\d*", r"村级调查区.*", r"CJQY\d*([-_]\d+)?", r"XZQ\d*", r"村界.*"),
+    "villages": (
+        r"CJDCQ\d*",
+        r"(\d{6,12})[_-]?CJDCQ\d*",
+        r"村级调查区.*",
+        r"CJQY\d*([-_]\d+)?",
+        r"XZQ\d*",
+        r"村界.*",
+    ),
     "groups": (r"ZJQY\d*([-_]\d+)?", r"组级区域.*", r"组界.*"),
     "baseline": (r"DLTB\d*(-\d+)?", r"(\d{6,12}|[\u4e00-\u9fff]+)[_-]?DLTB\d*", r"地类图斑.*", r"DLTB[_-].*"),
 }
@@ -93,15 +107,23 @@ def unpack(archive: Path, folder: Path) -> None:
                     continue
                 target = (folder / _member_name(member)).resolve()
                 if not target.is_relative_to(folder.resolve()):
-                    raise InputError(f"{archive.name} 内的文件名 {member.filename} 指向压缩包之外；请重新打包")
+                    raise InputError(
+                        f"{archive.name} 内的文件名 {member.filename} 指向压缩包之外；请重新打包"
+                    )
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(bundle.read(member))
     except RuntimeError as error:
         raise InputError(f"{archive.name} 有密码；请解压后再用") from error
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, ValueError, OSError) as error:
+    except (
+        zipfile.BadZipFile,
+        zipfile.LargeZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        ValueError,
+        OSError,
+    ) as error:
         raise InputError(f"{archive.name} 不是完好的 zip 压缩包（{error}）；请重新拷贝或重新打包") from error
-    except zipfile.zlib.error as error:  # type: ignore[attr-defined]
-        raise InputError(f"{archive.name} 已损坏（{error}）；请重新拷贝或重新打包") from error
 
 
 def _member_name(member: zipfile.ZipInfo) -> str:
@@ -148,7 +170,10 @@ def _listed(path: Path, origin: Path, prefix: str) -> list[Source]:
         raise InputError(f"不认识 {path.name} 的格式，可读 {'、'.join(VECTORS)}、.zip 或文件夹{hint}")
     label = prefix or path.name
     if path.suffix.lower() in CONTAINERS:
-        return [Source(file=path, layer=name, label=f"{label}/{name}", origin=origin) for name in layer_names(path)]
+        return [
+            Source(file=path, layer=name, label=f"{label}/{name}", origin=origin)
+            for name in layer_names(path)
+        ]
     return [Source(file=path, layer=None, label=label, origin=origin)]
 
 
@@ -161,16 +186,21 @@ def layer_names(container: Path) -> list[str]:
         If it cannot be opened.
     """
     try:
-        rows = pyogrio.list_layers(container)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", category=RuntimeWarning
+            )  # GDAL's remarks on what it can still open
+            rows = pyogrio.list_layers(container)
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, OSError) as error:
-        raise InputError(f"{container.name} 打不开或已损坏（{_line(error)}）；请重新拷贝或重新导出") from error
+        raise InputError(f"{container.name} 打不开或已损坏（{told(error)}）；请重新拷贝或重新导出") from error
     return [str(name) for name, kind in rows if kind is not None]
 
 
-def _line(error: BaseException) -> str:
-    """The first line of a library's message, without the path, which may be one of an unpacked copy."""
+def told(error: BaseException) -> str:
+    """What a library says of an error, in short and without paths, which may be those of an unpacked copy."""
     text = (str(error).splitlines() or [type(error).__name__])[0]
-    return re.sub(r"['\"]?/\S+['\"]?", "…", text)[:160]
+    text = re.sub(r"['\"]?/[^\s'\"]+['\"]?", "", text)
+    return re.split(r"[;；。]|\. ", text)[0].strip(" .:") or type(error).__name__
 
 
 def _name(source: Source) -> str:

@@ -17,7 +17,7 @@ import pyogrio
 
 from geo.errors import GeoError, InputError
 from geo.exchange import access, encoding, fields
-from geo.exchange.sources import unpack
+from geo.exchange.sources import told, unpack
 from geo.findings import findings
 
 ACCESS: Final = (".mdb", ".accdb")
@@ -80,7 +80,9 @@ def table_sources(path: Path | str) -> Iterator[list[TableSource]]:
 def _listed(path: Path) -> list[TableSource]:
     if path.is_dir() and path.suffix.lower() != ".gdb":
         children = sorted(path.rglob("*"), key=lambda p: p.relative_to(path).as_posix())
-        inside = [p for p in children if ".gdb" not in {q.suffix.lower() for q in p.relative_to(path).parents}]
+        inside = [
+            p for p in children if ".gdb" not in {q.suffix.lower() for q in p.relative_to(path).parents}
+        ]
         return [
             source
             for child in inside
@@ -103,12 +105,8 @@ def _names(file: Path) -> list[str]:
         if suffix in (".gpkg", ".gdb"):
             return [str(name) for name, kind in pyogrio.list_layers(file) if kind is None]
     except Exception as error:  # whatever the format's library raises on a damaged file
-        raise InputError(f"{file.name} 打不开或已损坏（{_line(error)}）；请重新拷贝或重新导出") from error
+        raise InputError(f"{file.name} 打不开或已损坏（{told(error)}）；请重新拷贝或重新导出") from error
     raise InputError(f"不认识 {file.name} 的格式；属性表可读 {'、'.join(SUFFIXES)}、.zip 或文件夹")
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:160]
 
 
 def find(found: Sequence[TableSource], role: str) -> TableSource | None:
@@ -158,7 +156,9 @@ def read(
             if optional:
                 return None
             there = "、".join(s.table for s in found) or "（没有表）"
-            raise InputError(f"{Path(path).name} 里没有{ROLE_TITLES[role]}表；现有的表：{there}；请确认导出时包含该表")
+            raise InputError(
+                f"{Path(path).name} 里没有{ROLE_TITLES[role]}表；现有的表：{there}；请确认导出时包含该表"
+            )
         return _read(source, role, needed=needed, personal=personal)
 
 
@@ -172,7 +172,9 @@ def _read(source: TableSource, role: str, *, needed: Sequence[str], personal: bo
         numeric = pd.to_numeric(table[column].where(table[column].map(_is_number)), errors="coerce")
         if str(column).endswith("_code") and (numeric.abs() >= _EXACT_DIGITS).any():
             message = f"{source.label} 的列 {renamed[str(column)]} 存为数字，15 位以后的数字已失真"
-            notes.append(findings("code_precision_lost", message, layer=source.label, source_file=source.label))
+            notes.append(
+                findings("code_precision_lost", message, layer=source.label, source_file=source.label)
+            )
         table[column] = fields.as_text(table[column])
     table = table.dropna(how="all").reset_index(drop=True)
     out = pd.concat(notes, ignore_index=True) if notes else findings("code_precision_lost", [], layer="")
@@ -191,7 +193,9 @@ def _matched(
     names = [str(name) for name in raw.columns]
     found = fields.match(names, role)
     fields.require(found, needed, file=source.origin.name, layer=source.table, present=names)
-    renamed = {column: name for column, name in found.fields.items() if personal or not fields.is_personal(name)}
+    renamed = {
+        column: name for column, name in found.fields.items() if personal or not fields.is_personal(name)
+    }
     by_alias = list(found.by_alias)
     if role == "rights":
         for column, field in (("contract_area_mu", "HTMJM"), ("former_contract_area_mu", "YHTMJM")):
@@ -203,7 +207,9 @@ def _matched(
         renamed |= {fields.personal_column(name): name for name in found.personal if name not in taken}
     elif found.personal:
         message = f"未读取个人信息字段：{'、'.join(found.personal)}"
-        notes.append(findings("personal_columns_dropped", message, layer=source.label, source_file=source.label))
+        notes.append(
+            findings("personal_columns_dropped", message, layer=source.label, source_file=source.label)
+        )
     return raw, renamed, tuple(pair for pair in by_alias if pair[0] in renamed.values())
 
 
@@ -234,11 +240,13 @@ def _raw(source: TableSource, role: str) -> pd.DataFrame:
     except GeoError:
         raise
     except Exception as error:  # whatever the format's library raises on a damaged file
-        raise InputError(f"{source.label} 打不开或已损坏（{_line(error)}）；请重新拷贝或重新导出") from error
+        raise InputError(f"{source.label} 打不开或已损坏（{told(error)}）；请重新拷贝或重新导出") from error
 
 
 def _beside(file: Path, suffix: str) -> Path | None:
-    return next((p for p in file.parent.iterdir() if p.stem == file.stem and p.suffix.lower() == suffix), None)
+    return next(
+        (p for p in file.parent.iterdir() if p.stem == file.stem and p.suffix.lower() == suffix), None
+    )
 
 
 def _csv(file: Path) -> pd.DataFrame:

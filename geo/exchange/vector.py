@@ -10,6 +10,7 @@ import struct
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +27,7 @@ from pyproj.exceptions import CRSError
 from geo import crs as systems
 from geo.errors import GeoError, InputError
 from geo.exchange import encoding, fields
-from geo.exchange.sources import SHAPEFILE, Source
+from geo.exchange.sources import SHAPEFILE, Source, told
 from geo.findings import findings
 
 _FLAT: Final = ("Polygon", "MultiPolygon", "Point", "MultiPoint", "LineString", "MultiLineString")
@@ -83,8 +84,7 @@ def read(
     except GeoError:
         raise
     except Exception as error:  # whatever the format's library raises on a damaged file
-        line = (str(error).splitlines() or [type(error).__name__])[0].replace(str(source.file), source.label)
-        raise InputError(f"{source.label} 打不开或已损坏（{line[:160]}）；请重新拷贝或重新导出") from error
+        raise InputError(f"{source.label} 打不开或已损坏（{told(error)}）；请重新拷贝或重新导出") from error
     if not len(raw):
         raise InputError(f"{source.label} 是空图层（没有任何要素）；请检查导出范围")
     table = raw.reset_index(drop=True)
@@ -94,12 +94,18 @@ def read(
     notes += more
     table, more = _locate(table, stated, near, crs, source)
     notes += more
-    return Layer(table=table, findings=pd.concat(notes, ignore_index=True) if notes else no_findings(), files=files)
+    return Layer(table=table, findings=joined(notes), files=files)
 
 
 def no_findings() -> pd.DataFrame:
     """A findings table without rows."""
     return findings("crs_inferred", [], layer="")
+
+
+def joined(notes: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Findings, one under the other."""
+    kept = [note for note in notes if len(note)]
+    return pd.concat(kept, ignore_index=True) if kept else no_findings()
 
 
 def _parts(source: Source) -> tuple[Path, ...]:
@@ -110,7 +116,9 @@ def _parts(source: Source) -> tuple[Path, ...]:
     beside = {p.suffix.lower(): p for p in file.parent.iterdir() if p.stem.casefold() == file.stem.casefold()}
     for needed in (".shx", ".dbf"):
         if needed not in beside:
-            raise InputError(f"{source.label} 旁缺少 {file.stem}{needed}；请把同名的 {needed} 文件一并拷贝过来")
+            raise InputError(
+                f"{source.label} 旁缺少 {file.stem}{needed}；请把同名的 {needed} 文件一并拷贝过来"
+            )
     _whole(beside[".shp"], source.label)
     _whole(beside[".shx"], source.label)
     used = (".shp", ".shx", ".dbf", ".prj", ".cpg")
@@ -126,7 +134,9 @@ def _whole(file: Path, label: str) -> None:
         raise InputError(f"{label} 的 {file.suffix} 文件不是 shapefile；请重新拷贝或重新导出")
     length = struct.unpack(">i", head[24:28])[0] * 2
     if length > size:
-        raise InputError(f"{label} 的 {file.suffix} 文件不完整（应有 {length} 字节，实有 {size} 字节）；请重新拷贝")
+        raise InputError(
+            f"{label} 的 {file.suffix} 文件不完整（应有 {length} 字节，实有 {size} 字节）；请重新拷贝"
+        )
 
 
 def _read_any(
@@ -145,22 +155,44 @@ def _read_any(
         if guess.name is not None:
             options["encoding"] = guess.name
         if not guess.certain:
-            notes.append(findings("encoding_inferred", guess.reason, layer=source.label, source_file=source.label))
-    info = pyogrio.read_info(source.file, layer=source.layer, **options)
-    names = [str(name) for name in info["fields"]]
-    kind = str(info["geometry_type"])
-    wanted = _wanted(names, choose, source, notes)
+            notes.append(
+                findings("encoding_inferred", guess.reason, layer=source.label, source_file=source.label)
+            )
     with warnings.catch_warnings():
-        # GDAL's remarks (ring order, Measured geometry) concern what is checked later, with rows named.
+        # GDAL's remarks (ring order, measured geometry) concern what is checked later, with rows named.
         warnings.simplefilter("ignore", category=RuntimeWarning)
         warnings.simplefilter("ignore", category=UserWarning)
-        table = pyogrio.read_dataframe(
-            source.file, layer=source.layer, columns=wanted, use_arrow=kind in _FLAT, **options
-        )
+        info = pyogrio.read_info(source.file, layer=source.layer, **options)
+        names = [str(name) for name in info["fields"]]
+        kind = str(info["geometry_type"])
+        wanted = _wanted(names, choose, source, notes)
+        read_table = partial(pyogrio.read_dataframe, source.file, layer=source.layer, use_arrow=kind in _FLAT)
+        try:
+            table = read_table(columns=wanted, **options)
+        except UnicodeDecodeError:
+            table = _read_broken_text(read_table, wanted, names, options["encoding"])
+            message = f"有文字不能按 {options['encoding']} 解码（多为被截断的汉字），已略去这些字符"
+            notes.append(findings("encoding_inferred", message, layer=source.label, source_file=source.label))
     if "geometry" not in table:
         raise InputError(f"{source.label} 没有图形，只有属性表；请提供带图形的图层")
     stated = table.crs
     return table, CRS.from_user_input(stated) if stated is not None else None, kind
+
+
+def _read_broken_text(
+    read_table: Callable[..., GeoDataFrame], wanted: Sequence[str], names: Sequence[str], name: str
+) -> GeoDataFrame:
+    """A layer some of whose text does not decode: byte by byte first, then what decodes of it."""
+    raw_names = [field.encode(name).decode("latin-1") for field in names]
+    chosen = [raw for raw, field in zip(raw_names, names, strict=True) if field in wanted]
+    table = read_table(columns=chosen, encoding="ISO-8859-1")
+    table = table.rename(columns=dict(zip(raw_names, names, strict=True)))
+    for column in wanted:
+        if pd.api.types.is_string_dtype(table[column].dtype):
+            table[column] = table[column].map(
+                lambda text: text.encode("latin-1").decode(name, errors="ignore"), na_action="ignore"
+            )
+    return table
 
 
 def _read_parquet(
@@ -189,7 +221,9 @@ def _wanted(
     held_back = [name for name in names if fields.is_personal(name) and name not in chosen]
     if held_back:
         message = f"未读取个人信息字段：{'、'.join(held_back)}"
-        notes.append(findings("personal_columns_dropped", message, layer=source.label, source_file=source.label))
+        notes.append(
+            findings("personal_columns_dropped", message, layer=source.label, source_file=source.label)
+        )
     return chosen
 
 
@@ -199,9 +233,11 @@ def _flatten(table: GeoDataFrame, kind: str) -> tuple[GeoDataFrame, list[pd.Data
     geometry = table.geometry.to_numpy().copy()
     notes = []
     high = shapely.has_z(geometry) | shapely.has_m(geometry)
-    curved = not any(kind.startswith(flat) for flat in (*_FLAT, "2.5D", "3D", "Measured", "Unknown", "Geometry"))
+    curved = not any(
+        kind.startswith(flat) for flat in (*_FLAT, "2.5D", "3D", "Measured", "Unknown", "Geometry")
+    )
     if high.any() or curved:
-        told = "、".join(
+        message = "、".join(
             part
             for part in (
                 f"{int(high.sum())} 行图形带高程或量测值，已去掉" if high.any() else "",
@@ -209,7 +245,7 @@ def _flatten(table: GeoDataFrame, kind: str) -> tuple[GeoDataFrame, list[pd.Data
             )
             if part
         )
-        notes.append(findings("geometry_flattened", told, layer=label, source_file=label))
+        notes.append(findings("geometry_flattened", message, layer=label, source_file=label))
         geometry = shapely.force_2d(geometry)
     none = shapely.is_missing(geometry) | shapely.is_empty(geometry)
     geometry[none] = None
@@ -239,7 +275,11 @@ _KINDS: Final = {
 
 
 def _locate(
-    table: GeoDataFrame, stated: CRS | None, near: GeoDataFrame | None, given: CRS | str | None, source: Source
+    table: GeoDataFrame,
+    stated: CRS | None,
+    near: GeoDataFrame | None,
+    given: CRS | str | None,
+    source: Source,
 ) -> tuple[GeoDataFrame, list[pd.DataFrame]]:
     """The table in the system it was drawn in, by what the file says and where it lies."""
     bounds = systems.robust_bounds(table.geometry)
