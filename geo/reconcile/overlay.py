@@ -12,7 +12,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import geopandas as gpd
 import numpy as np
@@ -223,8 +223,8 @@ def _chunk(land: Geometries, rights: Geometries, tree: shapely.STRtree) -> _Chun
     return _Chunk(polygons, of, shapely.area(residual), hits)
 
 
-def _tolerance(area: Floats) -> Floats:
-    return BALANCE_TOLERANCE_M2 + _RELATIVE_TOLERANCE * area
+def _tolerance(area: npt.ArrayLike) -> Floats:
+    return BALANCE_TOLERANCE_M2 + _RELATIVE_TOLERANCE * np.asarray(area, dtype=np.float64)
 
 
 def _subtract(land: Geometries, patch: Rows, parcels: Geometries, hits: Rows) -> tuple[Geometries, Floats]:
@@ -295,7 +295,9 @@ def _area_in_frames(shapes: Geometries, frames: Floats) -> Floats:
     level = np.abs(rise) < _LEVEL_M
     rise[level] = 1.0
     mean = np.where(level, held_a, (antiderivative(yb, held_b) - antiderivative(ya, held_a)) / rise)
-    return np.abs(np.bincount(edge, (xb - xa) * mean, minlength=len(shapes)))
+    return np.abs(np.bincount(edge, (xb - xa) * mean, minlength=len(shapes)).astype(np.float64))
+    area: Floats = np.abs(np.bincount(edge, (xb - xa) * mean, minlength=len(shapes)))
+    return area
 
 
 def _rings(shapes: Geometries) -> tuple[Geometries, Rows]:
@@ -313,7 +315,7 @@ def _another_way(patch: shapely.Geometry, parcels: Geometries) -> shapely.Geomet
     BalanceError
         If the balance is still off.
     """
-    patch = repair([patch]).fixed[0]
+    patch = repair(np.array([patch], dtype=object)).fixed[0]
     parcels = repair(parcels).fixed
     area = shapely.area(patch)
     for grid in (None, _GRID_M):
@@ -364,5 +366,5 @@ def _assemble(
     return Overlay(pieces=pieces, patches=balance, settings=settings)
 
 
-def _joined(arrays: Sequence[npt.NDArray[np.generic]], dtype: npt.DTypeLike) -> npt.NDArray[np.generic]:
+def _joined(arrays: Sequence[npt.NDArray[Any]], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     return np.concatenate([np.empty(0, dtype=dtype), *arrays]).astype(dtype)

@@ -24,6 +24,9 @@ STRIP: Final = "STRIP"
 SLIVER: Final = "SLIVER"
 
 _CHUNK: Final = 2_000  # pieces a task
+_CLEARANCE_M: Final = (
+    0.05  # cores are grown back this much further: lines that nearly coincide cost time and crumbs
+)
 _MITRE_LIMIT: Final = 2.0  # an opened block keeps its corners down to about 60 degrees
 
 Geometries = npt.NDArray[np.object_]
@@ -130,17 +133,27 @@ def _divided(shapes: Geometries, settings: ShapeSettings) -> _Parts:
 def _opened(shapes: Geometries, settings: ShapeSettings) -> tuple[Geometries, Geometries, Rows, Rows]:
     """Blocks and arms of each piece, and the piece of each; neither for a piece that holds no block."""
     radius = settings.opening_width_m / 2
-    cores_, of_core = parts(_grown(_grown(shapes, -radius), radius))
-    large = shapely.area(cores_) >= settings.min_block_area_m2
-    large &= mean_width(cores_) >= settings.min_block_width_m
-    cores_, of_core = cores_[large], of_core[large]
-    holders = np.unique(of_core)
-    arms, at = parts(shapely.difference(shapes[holders], _gathered(cores_, of_core, holders)))
+    inner = _grown(shapes, -radius)
+    wide = np.flatnonzero(~shapely.is_empty(inner))
+    hearts, at = parts(_grown(inner[wide], radius + _CLEARANCE_M))
+    of_heart = wide[at]
+    large = shapely.area(hearts) >= settings.min_block_area_m2
+    large &= mean_width(hearts) >= settings.min_block_width_m
+    hearts, of_heart = hearts[large], of_heart[large]
+    holders = np.unique(of_heart)
+    arms, at = parts(shapely.difference(shapes[holders], _gathered(hearts, of_heart, holders)))
     of_arm = holders[at]
     real = shapely.area(arms) >= settings.min_arm_area_m2
     arms, of_arm = arms[real], of_arm[real]
-    blocks, at = parts(shapely.difference(shapes[holders], _gathered(arms, of_arm, holders)))
-    return blocks, arms, holders[at], of_arm
+    armed = np.unique(of_arm)
+    bare = np.setdiff1d(holders, armed)
+    blocks, at = parts(shapely.difference(shapes[armed], _gathered(arms, of_arm, armed)))
+    return (
+        np.concatenate([shapes[bare], blocks]),
+        arms,
+        np.concatenate([bare, armed[at]]),
+        of_arm,
+    )
 
 
 def _grown(shapes: Geometries, by: float) -> Geometries:
@@ -148,7 +161,7 @@ def _grown(shapes: Geometries, by: float) -> Geometries:
 
 
 def _gathered(polygons: Geometries, of: Rows, rows: Rows) -> Geometries:
-    """One multipolygon of the polygons of each row; they touch at most."""
+    """One valid multipolygon of the polygons of each row."""
     out = np.full(len(rows), shapely.MultiPolygon(), dtype=object)
     if len(polygons):
         order = np.argsort(of, kind="stable")
@@ -156,6 +169,9 @@ def _gathered(polygons: Geometries, of: Rows, rows: Rows) -> Geometries:
         out[np.searchsorted(rows, present)] = shapely.multipolygons(
             polygons[order], indices=np.searchsorted(present, of[order])
         )
+    overlapping = np.flatnonzero(~shapely.is_valid(out))
+    if overlapping.size:
+        out[overlapping] = shapely.union_all(out[overlapping][:, None], axis=1)
     return out
 
 

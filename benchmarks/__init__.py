@@ -1,0 +1,1 @@
+"""Timing beside peers; each module runs as ``python -m benchmarks.<name>``."""
