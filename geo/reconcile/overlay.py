@@ -295,9 +295,7 @@ def _area_in_frames(shapes: Geometries, frames: Floats) -> Floats:
     level = np.abs(rise) < _LEVEL_M
     rise[level] = 1.0
     mean = np.where(level, held_a, (antiderivative(yb, held_b) - antiderivative(ya, held_a)) / rise)
-    return np.abs(np.bincount(edge, (xb - xa) * mean, minlength=len(shapes)).astype(np.float64))
-    area: Floats = np.abs(np.bincount(edge, (xb - xa) * mean, minlength=len(shapes)))
-    return area
+    return np.abs(np.bincount(edge, (xb - xa) * mean, minlength=len(shapes))).astype(np.float64)
 
 
 def _rings(shapes: Geometries) -> tuple[Geometries, Rows]:
