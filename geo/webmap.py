@@ -173,6 +173,23 @@ def county_map(
     return county
 
 
+def page(county: folium.Map) -> str:
+    """The map as the text of one HTML page; the same map gives the same text.
+
+    Raises
+    ------
+    OutputError
+        If the page names an outside address other than that of its own tile layers.
+    """
+    whole = county.get_root().render()
+    own = {child.tiles for child in county._children.values() if isinstance(child, folium.TileLayer)}  # noqa: SLF001 - no other way to list them
+    hosts = tuple(f"{urlsplit(url).scheme}://{urlsplit(url).netloc}" for url in own)
+    outside = [found for found in outside_references(whole) if not found.startswith(hosts or ("\0",))]
+    if outside:
+        raise OutputError(f"网页引用了外部地址 {outside[0]}，不能离线打开")
+    return whole
+
+
 def save(county: folium.Map, path: str | PathLike[str]) -> None:
     """Write a map to one HTML file, whole or not at all; the same map gives the same bytes.
 
@@ -180,24 +197,19 @@ def save(county: folium.Map, path: str | PathLike[str]) -> None:
     ------
     OutputError
         If the file cannot be written, or the page names an outside address
-        other than that of its own tile layers.
+        other than that of its own tile layers; what stood there stays.
     """
-    page = county.get_root().render()
-    own = {child.tiles for child in county._children.values() if isinstance(child, folium.TileLayer)}  # noqa: SLF001 - no other way to list them
-    hosts = tuple(f"{urlsplit(url).scheme}://{urlsplit(url).netloc}" for url in own)
-    outside = [found for found in outside_references(page) if not found.startswith(hosts or ("\0",))]
-    if outside:
-        raise OutputError(f"网页引用了外部地址 {outside[0]}，不能离线打开：未写出 {path}")
+    whole = page(county)
     with whole_file(path) as scratch:
-        scratch.write_text(page, encoding="utf-8", newline="\n")
+        scratch.write_text(whole, encoding="utf-8", newline="\n")
 
 
-def outside_references(page: str) -> list[str]:
+def outside_references(whole: str) -> list[str]:
     """Every address in a page that a browser could try to fetch from elsewhere; of an offline page none.
 
     XML namespaces (``www.w3.org/2000/svg``) are names and do not count.
     """
-    return _OUTSIDE.findall(page)
+    return _OUTSIDE.findall(whole)
 
 
 def _tree(figure: Figure) -> Iterator[Element]:
@@ -237,14 +249,14 @@ def _policy(host: str) -> str:
 
 def _data(layers: list[PageLayer], bounds: tuple[float, float, float, float], *, offline: bool) -> str:
     west, south, east, north = bounds
-    page = {
+    content = {
         "order": [layer.kind.key for layer in layers if layer.data is not None],
         "layers": {layer.kind.key: layer.data for layer in layers if layer.data is not None},
         "left_out": [layer.kind.title for layer in layers if layer.data is None],
         "bounds": [[south, west], [north, east]],
         "attribution": _NO_BASE_MAP if offline else "",
     }
-    dump = json.dumps(page, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    dump = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     # A text of the data can end the script element no more than it can be taken for an address.
     dump = dump.replace("<", "\\u003c").replace("://", ":\\u002f/")
     return f'<script type="application/json" id="taotu-data">{dump}</script>'

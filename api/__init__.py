@@ -1,0 +1,1 @@
+"""The workspace over HTTP: a thin layer that asks `geo` and answers."""
