@@ -5,6 +5,7 @@ have them, and beside them the truth: which farmland was never confirmed,
 which is new, where each parcel really lies, and every flaw that was planted.
 """
 
+import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,6 +36,11 @@ class SampleSettings:
     messy: bool = False  # with flaws in codes, geometry and coordinate systems
     patches_per_village: int | None = None  # about; a village of full size without
     share_based_villages: int | None = None  # with rights by share; one in six without, at least one if messy
+
+    @classmethod
+    def small(cls) -> "SampleSettings":
+        """The county that comes with the product, in ``data_samples``."""
+        return cls(villages=3, seed=1, messy=True, patches_per_village=110)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -103,7 +109,7 @@ def county(settings: SampleSettings, *, jobs: int = 1) -> County:
     ----------
     settings : SampleSettings
     jobs : int
-        Processes that make villages; the county is the same whatever their number.
+        Processes that make villages, 0 for one a core; the county is the same whatever their number.
 
     Returns
     -------
@@ -113,6 +119,7 @@ def county(settings: SampleSettings, *, jobs: int = 1) -> County:
         villages=settings.villages, patches_per_village=settings.patches_per_village or FULL_PATCHES, seed=settings.seed
     )
     make = partial(_make, place, settings)
+    jobs = jobs or os.cpu_count() or 1
     if jobs > 1 and settings.villages > 1:
         with ProcessPoolExecutor(max_workers=jobs) as pool:
             made = list(pool.map(make, place.villages, chunksize=1))
@@ -157,7 +164,7 @@ def _rights(
 ) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
     """Parcels with all their columns, and the table of registrations."""
     rng = np.random.default_rng([settings.seed, 17])
-    out = parcels.drop(columns="land_patch")
+    out = parcels.copy()
     held = (out["parcel_class"] == "10").to_numpy()
     out["ownership_kind"] = "31"
     out["land_use"] = "013"

@@ -193,8 +193,9 @@ def _parcel_tables(
         "parcel_class": held.parcel_class,
         "issuer_code": issuer,
         "contractor_code": contractor,
+        "survey_village": village.code,  # where it lies, and in whose township's file
     }
-    table = _layer({**base, "land_patch": held.parcel_patch}, placed(drawn))
+    table = _layer(base, placed(drawn))
     truth = _layer({"parcel_code": codes}, placed(held.parcels))
     return table, truth
 
