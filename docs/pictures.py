@@ -39,6 +39,7 @@ NARROW = {"STRIP": ("细条", "#a3a6d0"), "SLIVER": ("碎屑", "#b983a5")}
 CONFIRMED = ("已确权地块", "#d3d7d3", "#ffffff")
 
 CLOSE_M = (640.0, 498.0)  # width and height of the close look
+LABELLED_M2 = 400.0  # the survey's own least area of a farmland patch
 LABEL_M = (58.0, 30.0)  # room that a label takes there
 SAFE_M = 1.0  # the narrowest thing worth a colour in the overview
 
@@ -162,14 +163,23 @@ def _names(axes: Axes, villages: gpd.GeoDataFrame) -> None:
     for village in villages.itertuples():
         at = village.geometry.representative_point()
         _halo(
-            axes.text(at.x, at.y, village.village_name or "", fontsize=15, color=INK, ha="center", zorder=10)
+            axes.text(
+                at.x,
+                at.y,
+                (village.village_name or "").removesuffix("民委员会"),
+                fontsize=15,
+                color=INK,
+                ha="center",
+                zorder=10,
+            )
         )
 
 
 def _codes(axes: Axes, pieces: gpd.GeoDataFrame, window: tuple[float, float, float, float]) -> None:
     """Class letter, serial and area on the blocks of the window, the large ones first, none over another."""
     inner = shapely.box(*window).buffer(-CLOSE_M[0] * 0.05)
-    shown = pieces[pieces["piece_shape"].eq("BLOCK") & pieces.representative_point().within(inner)]
+    large = pieces["piece_shape"].eq("BLOCK") & (pieces["area_m2"] >= LABELLED_M2)
+    shown = pieces[large & pieces.representative_point().within(inner)]
     taken: list[tuple[float, float]] = []
     for piece in shown.sort_values(["area_m2", "piece_key"], ascending=[False, True]).head(40).itertuples():
         at = piece.geometry.representative_point()
@@ -211,7 +221,15 @@ def _sums(axes: Axes, layers: Layers) -> None:
         for kind, (title, face, edge) in LAND.items()
         if len(rows := patches[patches["patch_kind"].eq(kind)])
     ]
-    left.append((CONFIRMED[0] + "覆盖", CONFIRMED[1], QUIET, None, patches["covered_area_m2"].sum()))
+    left.append(
+        (
+            CONFIRMED[0] + "覆盖",
+            CONFIRMED[1],
+            QUIET,
+            None,
+            patches.loc[patches["patch_kind"].eq("COLLECTIVE"), "covered_area_m2"].sum(),
+        )
+    )
     right = []
     for name, (title, face) in CLASSES.items():
         rows = pieces[shape.eq("BLOCK") & pieces["piece_class"].eq(name)]
@@ -229,7 +247,7 @@ def _sums(axes: Axes, layers: Layers) -> None:
             )
             axes.text(at + 0.06, y, name, fontsize=13, color=INK, va="center")
             if rows is not None:
-                axes.text(at + 0.345, y, f"{len(rows):,}", fontsize=11, color=QUIET, va="center", ha="right")
+                axes.text(at + 0.31, y, f"{len(rows):,}", fontsize=11, color=QUIET, va="center", ha="right")
             axes.text(
                 at + 0.47, y, f"{float(mu(area_m2)):,.2f}", fontsize=13, color=INK, va="center", ha="right"
             )
