@@ -157,13 +157,14 @@ def write(path: str | os.PathLike[str], tables: Mapping[str, pd.DataFrame], *, c
     layers = {
         layer: _layer(tables.get(layer), layer, system) for layer in schema.LAYER_TITLES if layer != "meta"
     }
-    layers["meta"] = _meta(tables, system)
+    name = _crs_name(system)
+    layers["meta"] = _meta(tables, name)
     _settle(target)
     with whole_file(target) as scratch:
         try:
             with _gdal_options(_WRITING):
                 for layer, table in layers.items():
-                    _append(scratch, layer, table, system)
+                    _append(scratch, layer, table, name)
             _describe(scratch)
             _verify(scratch, {layer: len(table) for layer, table in layers.items()})
         except (*_OGR_ERRORS, sqlite3.Error, pa.ArrowException, RuntimeError) as error:
@@ -265,7 +266,7 @@ def _read(  # noqa: PLR0913 - what may be asked of a layer
             read_geometry=spatial,
             return_fids=True,
         )
-    except (*_OGR_ERRORS, ValueError, RuntimeError, pa.ArrowException) as error:
+    except (*_OGR_ERRORS, ValueError, RuntimeError, OSError, pa.ArrowException) as error:
         asked = f"，条件 {where}" if where else ""
         raise InputError(f"读不了 {workspace.path} 的图层 {layer}{asked}（{_cause(error)}）") from error
     if bbox is not None:  # the spatial index answers in its own order
@@ -283,6 +284,12 @@ def _system(crs: Any) -> CRS:  # noqa: ANN401 - whatever pyproj takes
     if crs is None:
         raise MissingDatumError("工作区需要坐标系：请在读取数据时给出 crs")
     return CRS.from_user_input(crs)
+
+
+def _crs_name(crs: CRS) -> str:
+    """``EPSG:4526`` where a register has it, else its full text."""
+    authority = crs.to_authority(min_confidence=100)
+    return ":".join(authority) if authority else crs.to_wkt()
 
 
 def _layer(table: pd.DataFrame | None, layer: str, crs: CRS) -> pd.DataFrame:
@@ -333,16 +340,15 @@ def _simple(shapes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return out
 
 
-def _meta(tables: Mapping[str, pd.DataFrame], crs: CRS) -> pd.DataFrame:
+def _meta(tables: Mapping[str, pd.DataFrame], crs_name: str) -> pd.DataFrame:
     given: dict[str, str] = {}
     if "meta" in tables:
         rows = schema.conform(tables["meta"], "meta")
         given = dict(zip(rows["key"], rows["value"], strict=True))
     code, name = _county(tables)
-    authority = crs.to_authority(min_confidence=100)
     facts = {
         "schema_version": str(schema.WORKSPACE_VERSION),
-        "crs": ":".join(authority) if authority else crs.to_wkt(),
+        "crs": crs_name,
         "title": given.get("title") or f"{name}套图成果",
         "county_code": given.get("county_code") or code,
     }
@@ -366,7 +372,7 @@ def _county(tables: Mapping[str, pd.DataFrame]) -> tuple[str, str]:
     return "", ""
 
 
-def _append(scratch: Path, layer: str, table: pd.DataFrame, crs: CRS) -> None:
+def _append(scratch: Path, layer: str, table: pd.DataFrame, crs_name: str) -> None:
     fields, arrays = [], []
     for column in schema.columns(layer):
         kind = _ARROW[column.dtype]
@@ -381,7 +387,6 @@ def _append(scratch: Path, layer: str, table: pd.DataFrame, crs: CRS) -> None:
         options |= {"GEOMETRY_NAME": "geom", "SPATIAL_INDEX": "YES"}
         fields.append(pa.field("geom", pa.binary()))
         arrays.append(pa.array(shapely.to_wkb(table["geom"].to_numpy()), type=pa.binary()))
-    authority = crs.to_authority(min_confidence=100)
     write_arrow(
         pa.table(arrays, schema=pa.schema(fields)),
         scratch,
@@ -389,7 +394,7 @@ def _append(scratch: Path, layer: str, table: pd.DataFrame, crs: CRS) -> None:
         driver="GPKG",
         geometry_name="geom" if spatial else None,
         geometry_type=GEOMETRIES.get(layer),
-        crs=(":".join(authority) if authority else crs.to_wkt()) if spatial else None,
+        crs=crs_name if spatial else None,
         append=scratch.exists(),
         dataset_options={"VERSION": "1.2"} if not scratch.exists() else None,  # what older QGIS reads in full
         layer_options=options,

@@ -1,0 +1,115 @@
+"""The report: figures that were counted by hand, and a refusal of any that do not add up."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from geo import workspace
+from geo.errors import BalanceError
+from geo.report import patch_balance, report, report_json, report_text
+from tests.geo.county import CRS, LOWER, UPPER, county_tables
+
+
+@pytest.fixture
+def tables():
+    return county_tables()
+
+
+def test_each_patch_is_the_sum_of_its_parts_in_cents(tables):
+    proof = patch_balance(tables["patches"], tables["pieces"])
+    assert proof.loc[f"{UPPER}-00002"].to_dict() == {
+        "area": 1_000_000,
+        "covered": 249_999,
+        "BLOCK": 700_000,
+        "STRIP": 50_001,
+        "SLIVER": 0,
+    }
+    assert len(proof) == 4, "state land and share-based villages stand beside the balance"
+
+
+@pytest.mark.parametrize(
+    ("layer", "column", "told"),
+    [
+        ("pieces", "area_m2", f"图斑 {UPPER}-00001 面积不平衡：相差 -0.01"),
+        ("patches", "covered_area_m2", f"图斑 {UPPER}-00001 面积不平衡：相差 -0.01"),
+        ("balance", "block_m2", "县 140725 面积不平衡：相差 -0.01"),
+    ],
+)
+def test_a_cent_too_many_anywhere_is_refused(tables, layer, column, told):
+    tables[layer].loc[0, column] += 0.01
+    with pytest.raises(BalanceError, match=told):
+        report(tables)
+
+
+def test_a_balance_that_forgets_pieces_is_refused(tables):
+    county = tables["balance"]["level"] == "county"
+    tables["balance"].loc[county, ["strip_m2", "sliver_m2"]] = [620.01, 0.0]
+    with pytest.raises(BalanceError, match=r"细条面积之和与面积平衡表不等：相差 120\.00"):
+        report(tables)
+
+
+def test_villages_must_make_up_their_township(tables):
+    town = tables["balance"].iloc[[0]].assign(level="township", code="140725100", name="某镇")
+    tables["balance"] = pd.concat([tables["balance"], town], ignore_index=True)
+    assert report(tables).areas["level"].tolist()[:2] == ["county", "township"]
+    lower = tables["balance"]["code"] == LOWER
+    tables["balance"].loc[lower, ["farmland_m2", "covered_m2"]] += 1
+    with pytest.raises(BalanceError, match="各村面积之和不等于乡镇的面积"):
+        report(tables)
+
+
+def test_a_piece_on_no_farmland_patch_is_refused(tables):
+    tables["pieces"].loc[0, "patch_code"] = f"{UPPER}-00003"  # state land
+    with pytest.raises(BalanceError, match="不在任何集体耕地图斑上"):
+        report(tables)
+
+
+def test_a_split_piece_counts_by_its_children_only(tables):
+    parent = tables["pieces"].iloc[[0]].assign(state="superseded")
+    tables["pieces"] = pd.concat([tables["pieces"], parent], ignore_index=True)
+    assert report(tables).classes["count"].sum() == 5
+
+
+def test_classes_are_sums_of_stored_m2(tables):
+    table = report(tables).classes.set_index(["piece_class", "piece_shape"])
+    assert len(table) == 9
+    assert table.loc[("NEWLY_ADDED", "BLOCK")].to_dict() == {
+        "count": 1, "area_m2": 7000.0, "net_area_m2": 6524.0, "area_mu": 10.5, "net_area_mu": 9.79,
+    }  # fmt: skip
+    assert table.loc[("UNDETERMINED", "STRIP"), "area_m2"] == 0
+
+
+def test_findings_are_counted_worst_first(tables):
+    result = report(tables)
+    assert result.findings["severity"].tolist() == ["error", "warning", "warning", "info"]
+    assert result.findings["count"].sum() == len(tables["findings"])
+
+
+def test_the_text_runs_from_county_to_group(tables):
+    text = report_text(tables)
+    order = [text.index(name) for name in ("寿阳县", "上庄村", "第一村民小组", "柳沟", "第二村民小组")]
+    assert order == sorted(order)
+    assert "24.00" in text  # mu of 16,000 m² of blocks
+    assert "第一村民小组" not in report_text(tables, level="village")
+
+
+def test_json_holds_the_stored_m2(tables):
+    values = json.loads(report_json(tables))
+    assert values["areas"][0]["code"] == "140725"
+    assert values["areas"][0]["covered_m2"] == 23379.99
+    assert values["findings"][0]["severity"] == "error"
+
+
+def test_a_run_without_land_or_findings_has_a_report():
+    text = report_text({})
+    assert "（无）" in text
+    assert json.loads(report_json({}))["areas"] == []
+
+
+def test_the_workspace_tells_the_same_as_its_tables(tables, tmp_path):
+    workspace.write(tmp_path / "w.gpkg", tables, crs=CRS)
+    kept, in_hand = report(workspace.open(tmp_path / "w.gpkg")), report(tables)
+    for name in ("areas", "classes", "findings"):
+        pd.testing.assert_frame_equal(getattr(kept, name), getattr(in_hand, name))
+    assert kept.title == "寿阳县套图成果"
