@@ -57,7 +57,7 @@ def told_commands():
             yield pytest.param(line.split()[1:], id=f"{name}-{line[6:30]}")
 
 
-@pytest.mark.parametrize("words", told_commands())
+@pytest.mark.parametrize("words", list(told_commands()))
 def test_a_command_the_readers_are_told_is_one_the_program_has(words):
     command = typer.main.get_command(app).commands[words[0]]
     options = {name for parameter in command.params for name in parameter.opts}
