@@ -28,6 +28,7 @@ Bounds = tuple[float, float, float, float]  # west, south, east, north
 CGCS2000: Final = "CGCS2000"
 XIAN80: Final = "西安80"
 BEIJING54: Final = "北京54"
+WGS84: Final = "WGS 84"
 
 # First EPSG code of each family: zone form and CM form, 3-degree from zone 25, 6-degree from zone 13.
 _FAMILIES: Final = {
@@ -56,7 +57,7 @@ class CrsGuess:
 
 
 def datum_of(crs: CRS) -> str:
-    """Short name of the datum: CGCS2000, 西安80, 北京54, else the datum's own name.
+    """Short name of the datum: CGCS2000, 西安80, 北京54, WGS 84, else the datum's own name.
 
     Raises
     ------
@@ -73,13 +74,15 @@ def datum_of(crs: CRS) -> str:
         return XIAN80
     if "beijing" in name or "北京" in name:
         return BEIJING54
+    if "wgs" in name or "world geodetic system 1984" in name:
+        return WGS84
     return str(geodetic.datum.name)
 
 
 def same_datum(one: CRS, other: CRS) -> bool:
     """Whether two systems stand on one datum; CGCS2000 and WGS 84 differ by centimetres and count as one."""
-    alike = [CGCS2000 if "wgs" in d.lower() and "84" in d else d for d in (datum_of(one), datum_of(other))]
-    return alike[0] == alike[1]
+    pair = {datum_of(one), datum_of(other)}
+    return len(pair) == 1 or pair == {CGCS2000, WGS84}
 
 
 def central_meridian(crs: CRS) -> float | None:

@@ -26,7 +26,7 @@ from pyproj.exceptions import CRSError
 
 from geo import crs as systems
 from geo.errors import GeoError, InputError
-from geo.exchange import encoding, fields
+from geo.exchange import curves, encoding, fields
 from geo.exchange.sources import SHAPEFILE, Source, told
 from geo.findings import findings
 
@@ -169,6 +169,8 @@ def _read_any(
         read_table = partial(pyogrio.read_dataframe, source.file, layer=source.layer, use_arrow=kind in _FLAT)
         try:
             table = read_table(columns=wanted, **options)
+        except NotImplementedError:  # shapely's word for arcs
+            table, kind = _read_curves(source, wanted, options), "CurvePolygon"
         except UnicodeDecodeError:
             table = _read_broken_text(read_table, wanted, names, options["encoding"])
             message = f"有文字不能按 {options['encoding']} 解码（多为被截断的汉字），已略去这些字符"
@@ -177,6 +179,14 @@ def _read_any(
         raise InputError(f"{source.label} 没有图形，只有属性表；请提供带图形的图层")
     stated = table.crs
     return table, CRS.from_user_input(stated) if stated is not None else None, kind
+
+
+def _read_curves(source: Source, wanted: Sequence[str], options: dict[str, Any]) -> GeoDataFrame:
+    """A layer with arcs, these as lines."""
+    meta, _, shapes, data = pyogrio.raw.read(source.file, layer=source.layer, columns=wanted, **options)
+    table = pd.DataFrame(dict(zip(meta["fields"], data, strict=True)), index=range(len(shapes)))
+    geometry = np.array([curves.linear(shape) for shape in shapes], dtype=object)
+    return gpd.GeoDataFrame(table, geometry=geometry, crs=meta["crs"])
 
 
 def _read_broken_text(
