@@ -7,6 +7,7 @@ branch 3 = 19 digits (TD/T 1057-2020). Piece: ``{group14}-{serial4}``, printed
 """
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 import pandas as pd
@@ -32,6 +33,11 @@ def township_code(codes: pd.Series) -> pd.Series:
 def village_code(codes: pd.Series) -> pd.Series:
     """First 12 digits of each code."""
     return codes.str[:12]
+
+
+def lookup(codes: pd.Series, table: Mapping[str, str], default: str = "") -> pd.Series:
+    """What ``table`` says of each code, ``default`` where it says nothing; on the index of ``codes``, always str."""
+    return pd.Series([table.get(code, default) for code in codes], index=codes.index, dtype="str")
 
 
 def is_digits(codes: pd.Series, length: int) -> pd.Series:

@@ -63,6 +63,8 @@ def findings(
     """
     entry = rules().loc[rule]
     count = len(rows) if rows is not None else (1 if isinstance(messages, str) else len(messages))
+    if count == 0:
+        return _nothing().copy()
     table = pd.DataFrame(index=range(count))
     for name in ("severity", "title", "advice"):
         table[name] = entry[name]
@@ -79,6 +81,12 @@ def findings(
     for name, value in more.items():
         table[name] = value if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
     return schema.conform(table, "findings").drop(columns="finding_id")
+
+
+@cache
+def _nothing() -> pd.DataFrame:
+    table = schema.conform(pd.DataFrame(), "findings").drop(columns="finding_id")
+    return table.assign(geometry=pd.Series(dtype="object"))
 
 
 def gather(parts: Iterable[pd.DataFrame], crs: Any = None) -> gpd.GeoDataFrame:  # noqa: ANN401 - whatever pyproj takes

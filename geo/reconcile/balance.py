@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from geo.area import from_cents, to_cents
+from geo.codes import lookup
 from geo.errors import BalanceError
 from geo.schema import conform
 
@@ -62,7 +63,7 @@ def balance(
     order = [*LEVELS, "group"]
     total = pd.concat(tables).groupby(["level", "code"], as_index=False)[list(_SUMS)].sum()
     total["farmland_m2"] = total[["covered_m2", "block_m2", "strip_m2", "sliver_m2"]].sum(axis=1)
-    total["name"] = total["code"].map(names).fillna("")
+    total["name"] = lookup(total["code"], names)
     total = total.sort_values(["level", "code"], key=lambda s: s.map(order.index) if s.name == "level" else s)
     collective = patches["patch_kind"].eq("COLLECTIVE")
     expected = int(to_cents(patches.loc[collective, "patch_area_m2"]).sum())

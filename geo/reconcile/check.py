@@ -22,7 +22,7 @@ from geo.codes import is_digits
 from geo.findings import findings
 from geo.reconcile.classify import is_farmland
 from geo.reconcile.homes import Homes, homes
-from geo.reconcile.overlay import pairs
+from geo.reconcile.overlay import OverlaySettings, pairs
 from geo.reconcile.sources import Sources
 from geo.standards import code_list
 from geo.topology import repair
@@ -62,7 +62,7 @@ class Context:
     homes: Homes
     settings: CheckSettings
     geometry_area: "pd.Series[float]"
-    jobs: int
+    overlay: OverlaySettings
 
 
 Rule = Callable[[Context], pd.DataFrame]
@@ -96,7 +96,13 @@ def check(sources: Sources, settings: CheckSettings | None = None, *, jobs: int 
     sources, repairs = _repaired(sources)
     where = homes(sources)
     area = ellipsoidal_area(sources.survey)
-    context = Context(sources=sources, homes=where, settings=settings, geometry_area=area, jobs=jobs)
+    context = Context(
+        sources=sources,
+        homes=where,
+        settings=settings,
+        geometry_area=area,
+        overlay=OverlaySettings(jobs=jobs),
+    )
     parts = [*repairs, where.findings, *(function(context) for function in RULES)]
     return Checked(
         sources=sources,
@@ -122,7 +128,7 @@ def _repaired(sources: Sources) -> tuple[Sources, list[pd.DataFrame]]:
         fixed = repair(polygons[bad])
         mended = layer.copy()
         new = polygons.copy()
-        new[bad] = fixed.geometry
+        new[bad] = fixed.fixed
         mended["geometry"] = new
         mended = GeoDataFrame(mended, geometry="geometry", crs=layer.crs)
         rows = mended[bad]
@@ -161,20 +167,33 @@ def _row_codes(layer: str, rows: pd.DataFrame) -> list[str]:
 
 def _survey_rows(context: Context, name: str, bad: "pd.Series[bool]", text: str) -> pd.DataFrame:
     """Findings for survey rows; ``text`` may use the columns of the layer in braces."""
+    if not bad.any():
+        return findings(name, [], layer="survey")
     rows = context.sources.survey[bad.to_numpy(dtype=bool)]
-    rows = rows.assign(village_code=context.homes.patch_village)
+    rows = _at_home(rows, context.homes.patch_village)
     return findings(name, _messages(text, rows), layer="survey", rows=rows, row_code=rows["patch_code"])
 
 
 def _parcel_rows(context: Context, name: str, bad: "pd.Series[bool]", text: str) -> pd.DataFrame:
     """Findings for parcel rows; ``text`` may use the columns of the layer in braces."""
+    if not bad.any():
+        return findings(name, [], layer="parcels")
     rows = context.sources.parcels[bad.to_numpy(dtype=bool)]
-    rows = rows.assign(village_code=context.homes.parcel_village, location=context.homes.parcel_location)
+    rows = _at_home(rows, context.homes.parcel_village)
+    rows["location"] = context.homes.parcel_location.loc[rows.index]
     return findings(name, _messages(text, rows), layer="parcels", rows=rows, row_code=rows["parcel_code"])
 
 
+def _at_home(rows: GeoDataFrame, village: "pd.Series[str]") -> GeoDataFrame:
+    """Rows with their village; an empty selection stays empty, which plain assignment would not keep."""
+    return rows.assign(village_code=village.loc[rows.index])
+
+
 def _messages(text: str, rows: pd.DataFrame) -> list[str]:
-    return [text.format(**row) for row in rows.drop(columns="geometry").fillna("").to_dict("records")]
+    if rows.empty:
+        return []
+    plain = rows.drop(columns="geometry").astype(object)
+    return [text.format(**row) for row in plain.where(plain.notna(), "").to_dict("records")]
 
 
 def _blank(values: "pd.Series[str]") -> "pd.Series[bool]":
@@ -325,7 +344,7 @@ def survey_area(context: Context) -> pd.DataFrame:
     differs = (gap > settings.area_tolerance_m2) & (gap > settings.area_tolerance_share * official) & ~missing
     survey_area = context.geometry_area.round(2)
     text = "图斑 {patch_code} 的 TBMJ {patch_area_m2:.2f} m² 与图形椭球面积不符（相差 %s m²）；仍以 TBMJ 为准"
-    rows = survey[differs.to_numpy(dtype=bool)].assign(village_code=context.homes.patch_village)
+    rows = _at_home(survey[differs.to_numpy(dtype=bool)], context.homes.patch_village)
     messages = [
         text.format(patch_code=code, patch_area_m2=value) % f"{value - real:+.2f}"
         for code, value, real in zip(
@@ -353,12 +372,12 @@ def survey_overlap(context: Context) -> pd.DataFrame:
     farmland = survey[
         is_farmland(survey["land_class"]).to_numpy(dtype=bool) & survey.geometry.notna().to_numpy()
     ]
-    found = pairs(farmland, min_area_m2=context.settings.survey_overlap_m2, jobs=context.jobs)
-    first = farmland.iloc[found["first"]].assign(village_code=context.homes.patch_village)
-    second = farmland["patch_code"].to_numpy(dtype=object)[found["second"]]
+    found = pairs(farmland, min_area_m2=context.settings.survey_overlap_m2, settings=context.overlay)
+    first = _at_home(farmland.iloc[found["left"]], context.homes.patch_village)
+    second = farmland["patch_code"].to_numpy(dtype=object)[found["right"]]
     messages = [
         f"图斑 {a} 与 {b} 重叠 {area:.2f} m²，该处面积计了两次"
-        for a, b, area in zip(first["patch_code"], second, found["area_m2"], strict=True)
+        for a, b, area in zip(first["patch_code"], second, found["overlap_m2"], strict=True)
     ]
     return findings("survey_overlap", messages, layer="survey", rows=first, row_code=first["patch_code"])
 
@@ -549,20 +568,23 @@ def parcel_overlap(context: Context) -> pd.DataFrame:
     """Land with two rights is listed with both codes; the fringes of digitising are summed up by village."""
     parcels, settings = context.sources.parcels, context.settings
     held = parcels[(parcels["parcel_class"].eq("10") & parcels.geometry.notna()).to_numpy(dtype=bool)]
-    found = pairs(held, min_area_m2=0.01, jobs=context.jobs)
-    wide = (found["area_m2"] >= settings.overlap_area_m2) & (found["width_m"] >= settings.overlap_width_m)
+    found = pairs(held, settings=context.overlay)
+    wide = found["overlap_m2"] >= settings.overlap_area_m2
+    polygons = np.asarray(held.geometry.array)
+    common = shapely.intersection(polygons[found["left"][wide]], polygons[found["right"][wide]])
+    wide[wide] = 2 * shapely.area(common) / shapely.length(common) >= settings.overlap_width_m
     village = context.homes.parcel_village
     real, fringe = found[wide], found[~wide]
-    first = held.iloc[real["first"]].assign(village_code=village)
-    second = held["parcel_code"].to_numpy(dtype=object)[real["second"]]
+    first = _at_home(held.iloc[real["left"]], village)
+    second = held["parcel_code"].to_numpy(dtype=object)[real["right"]]
     messages = [
         f"地块 {a} 与 {b} 重叠 {area:.2f} m²（一地多证）；覆盖面积只计一次"
-        for a, b, area in zip(first["parcel_code"], second, real["area_m2"], strict=True)
+        for a, b, area in zip(first["parcel_code"], second, real["overlap_m2"], strict=True)
     ]
     codes = [f"{a};{b}" for a, b in zip(first["parcel_code"], second, strict=True)]
     listed = findings("parcel_overlap", messages, layer="parcels", rows=first, row_code=codes)
-    home = village.loc[held.index[fringe["first"]]].to_numpy()
-    sums = fringe.groupby(home)["area_m2"].agg(["size", "sum"])
+    home = village.loc[held.index[fringe["left"]]].to_numpy()
+    sums = fringe.groupby(home)["overlap_m2"].agg(["size", "sum"])
     messages = [
         f"另有 {size} 处相邻地块的边缘重叠，共 {total:.2f} m²；覆盖面积只计一次"
         for size, total in zip(sums["size"], sums["sum"], strict=True)

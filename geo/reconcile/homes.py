@@ -14,7 +14,7 @@ import pandas as pd
 import shapely
 from geopandas import GeoDataFrame
 
-from geo.codes import is_digits
+from geo.codes import is_digits, lookup
 from geo.findings import findings
 from geo.reconcile.sources import Sources
 
@@ -49,7 +49,8 @@ def homes(sources: Sources) -> Homes:
     where = _locations(sources, located)
     issuer12 = parcels["issuer_code"].fillna("").str[:12]
     mapping, notes = _issuer_villages(issuer12, where, set(located) | set(village))
-    parcel_village = issuer12.map(mapping).fillna(where).fillna("")
+    mapped = lookup(issuer12, mapping)
+    parcel_village = mapped.where(mapped.ne(""), where)
     names = _names(sources, located)
     return Homes(
         patch_village=village,
@@ -130,8 +131,9 @@ def _enclave_findings(
 ) -> pd.DataFrame:
     flagged = survey["is_enclave"]
     collective = survey["ownership_kind"].str[:1].isin(["3", "4"])
-    unflagged = survey[elsewhere & ~flagged].assign(village_code=village)
-    pointless = survey[flagged & collective & ~elsewhere].assign(village_code=village)
+    land = survey.assign(village_code=village)
+    unflagged = land[elsewhere & ~flagged]
+    pointless = land[flagged & collective & ~elsewhere]
     return pd.concat(
         [
             findings(

@@ -20,6 +20,7 @@ import shapely
 from geopandas import GeoDataFrame
 
 from geo.area import apportion, ellipsoidal_area, mu, net_area
+from geo.codes import lookup
 from geo.findings import findings, gather
 from geo.reconcile.balance import balance
 from geo.reconcile.check import Checked, CheckSettings, check
@@ -218,7 +219,7 @@ def _farmland(checked: Checked, settings: Settings) -> tuple[GeoDataFrame, list[
         raw_area_m2=checked.geometry_area,
         geometry_area_m2=checked.geometry_area.round(2),
     )
-    land["village_name"] = land["village_code"].map(homes.village_names).fillna("")
+    land["village_name"] = lookup(land["village_code"], homes.village_names)
     official = land["patch_area_m2"].gt(0)
     land["patch_area_m2"] = land["patch_area_m2"].where(official, land["geometry_area_m2"])
     ratio = land["ridge_ratio"].fillna(0.0)
@@ -231,7 +232,7 @@ def _farmland(checked: Checked, settings: Settings) -> tuple[GeoDataFrame, list[
     land["patch_kind"] = np.select([state, share_based], ["STATE", "SHARE_BASED"], "COLLECTIVE")
     kinds = {**code_list("QSXZ"), "": "未填"}
     by_code = [f"权属性质 {code} {kinds.get(code, '不在代码表，按集体计')}".strip() for code in ownership]
-    by_share = land["village_code"].map(shared).fillna("")
+    by_share = lookup(land["village_code"], shared)
     land["kind_reason"] = np.where(share_based, by_share, by_code)
 
     empty = land.geometry.isna() | land.geometry.is_empty | land["geometry_area_m2"].le(0)
@@ -271,7 +272,8 @@ def _share_based_villages(checked: Checked, settings: Settings) -> dict[str, str
         parcels = checked.sources.parcels
         rights = parcels[parcels["has_rights"]]
     village = rights["issuer_code"].fillna("").str[:12]
-    village = village.map(checked.homes.issuer_village).fillna(village)
+    mapped = lookup(village, checked.homes.issuer_village)
+    village = mapped.where(mapped.ne(""), village)
     counts = rights.groupby(village)["share_based"].agg(["size", "sum"])
     counts = counts[counts["sum"] >= settings.share_based_share * counts["size"]]
     counts = counts[counts["sum"] > 0]
@@ -464,7 +466,7 @@ def _finished(pieces: GeoDataFrame, previous: Mapping[str, pd.DataFrame] | None)
     before = _previous(previous, "pieces")
     if before is not None:
         state = dict(zip(before["piece_key"], before["state"], strict=True))
-        out["state"] = out["piece_key"].map(state).fillna(out["state"])
+        out["state"] = lookup(out["piece_key"], state, default="candidate")
     out = _layer(out, "pieces", pieces.crs)
     last = out["piece_key"].eq("")
     order = (
@@ -495,7 +497,7 @@ def _villages(checked: Checked) -> GeoDataFrame:
             ["village_code", "geometry"]
         ]
         table = land[land.geometry.notna().to_numpy()].dissolve("village_code").reset_index()
-        table["village_name"] = table["village_code"].map(checked.homes.village_names).fillna("")
+        table["village_name"] = lookup(table["village_code"], checked.homes.village_names)
     return _layer(
         table.sort_values("village_code", kind="stable").reset_index(drop=True),
         "villages",

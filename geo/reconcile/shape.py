@@ -38,11 +38,11 @@ Rows = npt.NDArray[np.intp]
 class ShapeSettings:
     """Widths and areas that tell the shapes apart."""
 
-    min_block_area_m2: float = 60.0  # about 0.1 mu; the survey itself maps farmland from 400 m² on
-    opening_width_m: float = 3.0  # twice a border's usual error: a narrower arm is no proof of land
-    min_block_width_m: float = 1.5  # mean width 2A/L of a block: long ones from 1.5 m, compact from 3 m
-    min_strip_area_m2: float = 20.0  # a strip to look at in the field; less is mismatch
-    min_strip_width_m: float = 1.0  # mean width 2A/L; parcels' borders wander this far on their own
+    min_block_area_m2: float = 100.0  # 0.15 mu; the survey itself maps farmland from 400 m² on
+    opening_width_m: float = 5.0  # two borders, each off by 2.5 m, may leave a gap this wide that is no land
+    min_block_width_m: float = 2.5  # mean width 2A/L of a block; a long one is its width, a square half its side
+    min_strip_area_m2: float = 50.0  # a strip worth a look in the field; less is mismatch
+    min_strip_width_m: float = 1.5  # mean width 2A/L; parcels' borders wander this far on their own
     min_arm_area_m2: float = 2.0  # arms and corners smaller than this stay with their block
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as options
 from hypothesis import strategies as st
-from land import CRS, GROUP, VILLAGE, X0, Y0, parcels, square, survey
+from tests.geo.reconcile.land import CRS, GROUP, VILLAGE, X0, Y0, parcels, square, survey
 from shapely import Polygon, affinity
 
 from geo.errors import MismatchError, MissingColumnError, MissingDatumError
@@ -217,11 +217,14 @@ def lands(draw):
     return survey(*patches), parcels(*held)
 
 
-@options(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@options(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 @given(lands())
 def test_covered_and_pieces_fill_every_patch_and_every_level_to_the_cent(land):
     got = reconcile(*land, settings=Settings(jobs=1))
-    cents = lambda values: (values * 100).round().astype(int)
+
+    def cents(values):
+        return (values * 100).round().astype(int)
+
     left = cents(got.pieces["area_m2"]).groupby(got.pieces["patch_code"]).sum()
     patches = got.patches.set_index("patch_code")
     left = left.reindex(patches.index, fill_value=0)
@@ -230,7 +233,7 @@ def test_covered_and_pieces_fill_every_patch_and_every_level_to_the_cent(land):
     assert cents(got.balance["farmland_m2"]).equals(cents(parts).sum(axis=1))
 
 
-@options(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
+@options(max_examples=5, suppress_health_check=[HealthCheck.too_slow])
 @given(lands(), st.randoms(use_true_random=False))
 def test_the_order_of_rows_and_the_number_of_jobs_do_not_matter(land, random):
     patches, held = land
