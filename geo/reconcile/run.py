@@ -176,7 +176,7 @@ def reconcile(  # noqa: PLR0913 - every layer a county may have, by name
     crs = sources.survey.crs
     return Reconciliation(
         patches=_layer(laid, "patches", crs),
-        parcels=_layer(_parcels(checked), "parcels", crs),
+        parcels=_layer(checked.sources.parcels, "parcels", crs),
         pieces=pieces,
         villages=_villages(checked),
         findings=gather(every, crs),
@@ -479,12 +479,6 @@ def _finished(pieces: GeoDataFrame, previous: Mapping[str, pd.DataFrame] | None)
 
 def _previous(previous: Mapping[str, pd.DataFrame] | None, layer: str) -> "pd.DataFrame | None":
     return None if previous is None else previous.get(layer)
-
-
-def _parcels(checked: Checked) -> GeoDataFrame:
-    return checked.sources.parcels.sort_values(
-        ["parcel_code", "source_file", "source_row"], kind="stable"
-    ).reset_index(drop=True)
 
 
 def _villages(checked: Checked) -> GeoDataFrame:

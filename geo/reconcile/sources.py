@@ -11,6 +11,13 @@ from geo.errors import MismatchError, MissingColumnError, MissingDatumError
 from geo.schema import conform
 
 _LAYERS: Final = ("survey", "parcels", "villages", "groups", "baseline", "extent")
+_ORDER: Final = {
+    "survey": ("patch_code", "source_file", "source_row"),
+    "parcels": ("parcel_code", "source_file", "source_row"),
+    "villages": ("village_code", "source_file", "source_row"),
+    "groups": ("group_code",),
+    "baseline": ("location_unit_code", "patch_number", "source_file", "source_row"),
+}
 _NEEDED: Final = {"survey": ("land_class",), "parcels": ("parcel_code", "parcel_class"), "baseline": ("land_class",)}
 
 
@@ -29,7 +36,7 @@ class Sources:
 
 
 def prepared(sources: Sources) -> Sources:
-    """The same layers with every promised column, a plain index and one CRS.
+    """The same layers with every promised column, in one order of rows and one CRS.
 
     Raises
     ------
@@ -49,7 +56,7 @@ def prepared(sources: Sources) -> Sources:
     for name in _LAYERS:
         if (layer := getattr(sources, name)) is not None:
             placed = _placed(name, layer, crs)
-            layers[name] = placed if name == "extent" else conform(placed, name)
+            layers[name] = placed if name == "extent" else _in_order(conform(placed, name), _ORDER[name])
     survey, parcels = layers["survey"], layers["parcels"]
     nameless = survey["patch_code"].isna() | survey["patch_code"].eq("")
     number = pd.Series([f"{row + 1:06d}" for row in range(len(survey))], index=survey.index)
@@ -61,6 +68,15 @@ def prepared(sources: Sources) -> Sources:
         rights=conform(sources.rights, "rights"),
         issuers=conform(sources.issuers, "issuers"),
     )
+
+
+def _in_order(layer: GeoDataFrame, codes: tuple[str, ...]) -> GeoDataFrame:
+    """Rows by code, then by place: whatever the order they came in, the rest of the work sees them in one."""
+    bounds = layer.geometry.bounds
+    keys = [layer[code] for code in codes] + [bounds["minx"], -bounds["maxy"], layer.geometry.area]
+    order = pd.concat(keys, axis=1, ignore_index=True)
+    order = order.sort_values(list(order.columns), kind="stable").index
+    return layer.loc[order].reset_index(drop=True)
 
 
 def _placed(name: str, layer: GeoDataFrame, crs: CRS) -> GeoDataFrame:
