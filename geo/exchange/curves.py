@@ -9,7 +9,7 @@ Source: ISO/IEC 13249-3 (SQL/MM), curve types of well-known binary.
 
 import math
 import struct
-from typing import Final
+from typing import Any, Final
 
 import shapely
 from shapely.geometry.base import BaseGeometry
@@ -19,8 +19,13 @@ Coordinates = list[tuple[float, ...]]
 _STEP: Final = math.radians(4)
 _POINT, _LINE, _POLYGON = 1, 2, 3
 _CIRCULAR, _COMPOUND, _CURVE_POLYGON = 8, 9, 10
-_MANY_LINES: Final = (5, 11)  # multilinestring, multicurve
-_MANY_POLYGONS: Final = (6, 12)  # multipolygon, multisurface
+_MANY: Final[dict[int, Any]] = {
+    4: shapely.MultiPoint,
+    5: shapely.MultiLineString,
+    6: shapely.MultiPolygon,
+    11: shapely.MultiLineString,  # multicurve
+    12: shapely.MultiPolygon,  # multisurface
+}
 
 
 def linear(wkb: bytes | None) -> BaseGeometry | None:
@@ -44,27 +49,18 @@ def _geometry(wkb: bytes, at: int) -> tuple[BaseGeometry, int]:
         return shapely.LineString(line), at
     (count,) = struct.unpack_from(order + "I", wkb, at)
     at += 4
-    if kind == _POLYGON:
+    if kind in (_POLYGON, _CURVE_POLYGON):
         rings = []
         for _ in range(count):
-            ring, at = _curve(wkb, at, order, _LINE, size)
+            ring, at = _curve(wkb, at, order, _LINE, size) if kind == _POLYGON else _part(wkb, at)
             rings.append(ring)
         return shapely.Polygon(rings[0], rings[1:]) if rings else shapely.Polygon(), at
-    if kind == _CURVE_POLYGON:
-        rings = []
-        for _ in range(count):
-            ring, at = _part(wkb, at)
-            rings.append(ring)
-        return shapely.Polygon(rings[0], rings[1:]) if rings else shapely.Polygon(), at
-    parts = []
+    parts: list[Any] = []
     for _ in range(count):
         part, at = _geometry(wkb, at)
         parts.append(part)
-    if kind in _MANY_POLYGONS:
-        return shapely.MultiPolygon(parts), at
-    if kind in _MANY_LINES:
-        return shapely.MultiLineString(parts), at
-    return shapely.GeometryCollection(parts), at
+    many = _MANY.get(kind, shapely.GeometryCollection)
+    return many(parts), at
 
 
 def _head(wkb: bytes, at: int) -> tuple[str, int, int, int]:

@@ -17,6 +17,7 @@ from typing import Any, Final
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pyogrio
 import shapely
@@ -169,9 +170,12 @@ def _read_any(
         read_table = partial(pyogrio.read_dataframe, source.file, layer=source.layer, use_arrow=kind in _FLAT)
         try:
             table = read_table(columns=wanted, **options)
+            _whole_text(table)
         except NotImplementedError:  # shapely's word for arcs
             table, kind = _read_curves(source, wanted, options), "CurvePolygon"
-        except UnicodeDecodeError:
+        except (UnicodeDecodeError, pa.ArrowInvalid):
+            if "encoding" not in options:
+                raise
             table = _read_broken_text(read_table, wanted, names, options["encoding"])
             message = f"有文字不能按 {options['encoding']} 解码（多为被截断的汉字），已略去这些字符"
             notes.append(findings("encoding_inferred", message, layer=source.label, source_file=source.label))
@@ -179,6 +183,19 @@ def _read_any(
         raise InputError(f"{source.label} 没有图形，只有属性表；请提供带图形的图层")
     stated = table.crs
     return table, CRS.from_user_input(stated) if stated is not None else None, kind
+
+
+def _whole_text(table: GeoDataFrame) -> None:
+    """Refuse text that Arrow took over undecoded: it fails later, far from its file.
+
+    Raises
+    ------
+    pyarrow.ArrowInvalid
+        If a value is no UTF-8.
+    """
+    for column in table.columns:
+        if isinstance(table[column].dtype, pd.StringDtype):
+            pa.array(table[column]).validate(full=True)
 
 
 def _read_curves(source: Source, wanted: Sequence[str], options: dict[str, Any]) -> GeoDataFrame:

@@ -11,7 +11,8 @@ from shapely.geometry import LineString, Point
 
 from geo import schema
 from geo.errors import MismatchError
-from geo.exchange import read
+from geo.exchange import read, vector
+from geo.exchange.sources import Source
 from tests.geo.exchange.jet4 import write_mdb
 from tests.geo.exchange.small import (
     CM_114,
@@ -30,6 +31,8 @@ from tests.geo.exchange.small import (
     rules,
     save,
 )
+
+SQUARE = [(0, 0), (10, 0), (10, 10), (0, 10), (0, 0)]
 
 
 @pytest.fixture
@@ -174,42 +177,49 @@ def test_a_row_without_geometry_stays_and_is_a_finding(tmp_path):
     assert "第 2 行没有图形" in message(reading, "geometry_missing")
 
 
-@pytest.mark.parametrize("z", [True, False])
-def test_heights_and_measures_are_taken_off(tmp_path, z):
+def drawn(tmp_path, kind, wkt):
+    """A layer of one row drawn by WKT of any kind, through GDAL."""
+    (tmp_path / "drawn.csv").write_text(f'DLBM,WKT\n0103,"{wkt}"\n')
+    file = tmp_path / "drawn.vrt"
+    file.write_text(
+        f'<OGRVRTDataSource><OGRVRTLayer name="drawn"><SrcDataSource>{tmp_path / "drawn.csv"}</SrcDataSource>'
+        f"<GeometryType>{kind}</GeometryType><LayerSRS>EPSG:4526</LayerSRS>"
+        '<GeometryField encoding="WKT" field="WKT"/></OGRVRTLayer></OGRVRTDataSource>'
+    )
+    return vector.read(Source(file=file, layer=None, label="drawn", origin=file))
+
+
+def test_heights_are_taken_off(tmp_path):
     table = patches()
-    values = shapely.from_wkt(
-        [shape.wkt.replace("POLYGON Z", "POLYGON M") for shape in shapely.force_3d(table.geometry, 5)]
-    )
-    table = table.set_geometry(
-        gpd.GeoSeries(shapely.force_3d(table.geometry, 900) if z else values, crs=ZONE_38)
-    )
+    table = table.set_geometry(gpd.GeoSeries(shapely.force_3d(table.geometry, 900), crs=ZONE_38))
     reading = read.survey(save(table, tmp_path / "DLTB.gpkg", layer="DLTB"))
-    shapes = reading.table.geometry.to_numpy()
-    assert not (shapely.has_z(shapes) | shapely.has_m(shapes)).any()
+    assert not reading.table.has_z.any()
     assert rules(reading) == ["geometry_flattened"]
     assert reading.table.area.tolist() == pytest.approx([10_000] * 4)
 
 
-def test_curves_are_read_as_lines(tmp_path):
-    curved = {
-        "type": "CURVEPOLYGON(CIRCULARSTRING(38429000 4196000, 38429050 4196050, 38429100 4196000,"
-        " 38429050 4195950, 38429000 4196000))"
-    }
-    path = tmp_path / "curve.csv"
-    path.write_text(f'DLBM,ZLDWDM,TBBH,WKT\n0103,{VILLAGE}0000000,1,"{curved["type"]}"\n')
-    vrt = tmp_path / "curve.vrt"
-    vrt.write_text(
-        f'<OGRVRTDataSource><OGRVRTLayer name="curve"><SrcDataSource>{path}</SrcDataSource>'
-        "<GeometryType>wkbCurvePolygon</GeometryType><LayerSRS>EPSG:4526</LayerSRS>"
-        '<GeometryField encoding="WKT" field="WKT"/></OGRVRTLayer></OGRVRTDataSource>'
+@pytest.mark.parametrize("kind", ["wkbPolygonM", "wkbPolygonZM"])
+def test_measures_are_taken_off(tmp_path, kind):
+    ring = ", ".join(
+        f"{E + x} {N + y} 5 7" if kind == "wkbPolygonZM" else f"{E + x} {N + y} 7" for x, y in SQUARE
     )
-    from geo.exchange import vector  # noqa: PLC0415 - only this test goes below read
-    from geo.exchange.sources import Source  # noqa: PLC0415
+    read_layer = drawn(tmp_path, kind, f"POLYGON {'ZM' if kind == 'wkbPolygonZM' else 'M'} (({ring}))")
+    shape = read_layer.table.geometry.item()
+    assert (shape.has_z, shape.has_m) == (False, False)
+    assert shape.area == 100
+    assert read_layer.findings["rule"].tolist() == ["geometry_flattened"]
 
-    layer = vector.read(Source(file=vrt, layer=None, label="curve.vrt", origin=vrt))
-    assert layer.table.geom_type.tolist() == ["Polygon"]
-    assert layer.table.area.item() == pytest.approx(np.pi * 50**2, rel=1e-3)
-    assert layer.findings["rule"].tolist() == ["geometry_flattened"]
+
+@pytest.mark.parametrize("kind", ["wkbCurvePolygon", "wkbUnknown"])
+def test_arcs_are_read_as_lines(tmp_path, kind):
+    turns = [(-50, 0), (0, 50), (50, 0), (0, -50), (-50, 0)]
+    arc = ", ".join(f"{E + x} {N + y}" for x, y in turns)
+    read_layer = drawn(tmp_path, kind, f"CURVEPOLYGON (CIRCULARSTRING ({arc}))")
+    assert read_layer.table.geom_type.tolist() == ["Polygon"]
+    assert read_layer.table["DLBM"].tolist() == ["0103"]
+    assert read_layer.table.area.item() == pytest.approx(np.pi * 50**2, rel=1e-3)
+    told = ["geometry_flattened"] if kind == "wkbCurvePolygon" else []  # else GDAL has done it unasked
+    assert read_layer.findings["rule"].tolist() == told
 
 
 def test_points_and_lines_among_polygons_are_errors(tmp_path):
