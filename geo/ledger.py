@@ -50,6 +50,20 @@ _FORBIDDEN: Final = re.compile(r'[\x00-\x1f<>:"/\\|?*]')  # in file names, of Wi
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # no XML file may hold them
 _LONGEST_CELL: Final = 32_767  # of Excel
 _LONGEST_NAME: Final = 60  # characters of a file name that every disk takes
+_NOTE_WIDTH: Final = 96
+_HASH: Final = re.compile("[0-9a-f]{64}")
+_SHORT_HASH: Final = 12  # digits of a SHA-256 that tell two deliveries apart; the workspace holds all
+_ROLES: Final = {
+    "survey": "三调图斑",
+    "parcels": "承包地块",
+    "rights": "权属数据",
+    "villages": "村界",
+    "groups": "组界",
+    "baseline": "基期调查",
+    "issuers": "发包方",
+    "files": "文件",
+    "rows": "行数",
+}
 _NO_VILLAGE: Final = "村代码缺失"
 _HEAD_ROW: Final = 2
 _LINE_HEIGHT: Final = 12  # points, of a line of 9-point text
@@ -79,7 +93,7 @@ class _Column:
 _PIECE_COLUMNS: Final = (
     _Column(title="图块编号", width=22, source="piece_code"),
     _Column(title="分类", width=9, source="class_name"),
-    _Column(title="分类依据", width=22, source="class_reason"),
+    _Column(title="分类依据", width=26, source="class_reason"),
     _Column(title="组代码", width=16, source="group_code"),
     _Column(title="图斑编码", width=18, source="patch_code"),
     _Column(title="面积㎡", width=11, source="area_m2", kind="area"),
@@ -339,9 +353,12 @@ def _line_counts(columns: Sequence[_Column], rows: pd.DataFrame) -> Iterator[int
     for column in columns:
         if column.source and column.kind == "text":
             for at, value in enumerate(rows[column.source].fillna("").tolist()):
-                wide = len(value) + sum(character > _LATIN for character in value)
-                longest[at] = max(longest[at], math.ceil(wide / column.width))
+                longest[at] = max(longest[at], math.ceil(_width(value) / column.width))
     return iter(longest)
+
+
+def _width(text: str) -> int:
+    return len(text) + sum(character > _LATIN for character in text)
 
 
 def _cells(book: _Book, sheet: Any, top: tuple[int, int], values: pd.Series, kind: str) -> None:  # noqa: ANN401
@@ -448,12 +465,13 @@ def _areas_sheet(book: _Book, balance: pd.DataFrame) -> None:
 def _notes_sheet(book: _Book, title: str, notes: Sequence[tuple[str, str]]) -> None:
     sheet = book.file.add_worksheet("说明")
     sheet.set_column(0, 0, 14)
-    sheet.set_column(1, 1, 96)
+    sheet.set_column(1, 1, _NOTE_WIDTH)
     sheet.merge_range(0, 0, 0, 1, "", book.title)
     sheet.write_string(0, 0, _clean(title), book.title)
     for row, (key, text) in enumerate(notes, start=1):
         sheet.write_string(row, 0, _clean(key), book.wrap)
         sheet.write_string(row, 1, _clean(text), book.wrap)
+        sheet.set_row(row, _LINE_HEIGHT * math.ceil(max(1, _width(text)) / _NOTE_WIDTH) + _ROW_AIR)
     _page(sheet)
 
 
@@ -493,15 +511,17 @@ def _lines(text: Any) -> list[str]:  # noqa: ANN401 - a cell of the runs table
         value = json.loads(text)
     except ValueError:
         return [str(text)]
-    if isinstance(value, dict):
-        return [f"{key}：{_phrase(item)}" for key, item in value.items()]
-    return [_phrase(item) for item in value] if isinstance(value, list) else [str(value)]
+    if not isinstance(value, dict):
+        return [_phrase(value)]
+    return [f"{_ROLES.get(key, key)}：{_phrase(item)}" for key, item in value.items()]
 
 
 def _phrase(item: Any) -> str:  # noqa: ANN401 - what JSON may hold
     if isinstance(item, dict):
-        return "，".join(f"{key} {value}" for key, value in item.items())
-    return "；".join(_phrase(one) for one in item) if isinstance(item, list) else str(item)
+        return "，".join(f"{_ROLES.get(key, key)} {_phrase(value)}" for key, value in item.items())
+    if isinstance(item, list):
+        return "；".join(_phrase(one) for one in item)
+    return item[:_SHORT_HASH] if isinstance(item, str) and _HASH.fullmatch(item) else str(item)
 
 
 def _readable(pieces: pd.DataFrame) -> pd.DataFrame:

@@ -381,7 +381,8 @@ def _append(scratch: Path, layer: str, table: pd.DataFrame, crs_name: str) -> No
             pa.field(column.name, kind, metadata={key: text for key, text in notes.items() if text})
         )
         arrays.append(pa.array(table[column.name], type=kind, from_pandas=True))
-    options = {"FID": "fid", "IDENTIFIER": schema.LAYER_TITLES[layer]}
+    title = schema.LAYER_TITLES[layer]
+    options = {"FID": "fid", "IDENTIFIER": title, "DESCRIPTION": title}
     spatial = layer in GEOMETRIES
     if spatial:
         options |= {"GEOMETRY_NAME": "geom", "SPATIAL_INDEX": "YES"}

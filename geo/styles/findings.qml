@@ -13,9 +13,9 @@
           <prop k="color" v="203,24,29,255"/>
           <prop k="outline_color" v="255,255,255,255"/>
           <prop k="outline_style" v="solid"/>
-          <prop k="outline_width" v="0.3"/>
+          <prop k="outline_width" v="0.2"/>
           <prop k="outline_width_unit" v="MM"/>
-          <prop k="size" v="3"/>
+          <prop k="size" v="2.4"/>
           <prop k="size_unit" v="MM"/>
         </layer>
       </symbol>
@@ -25,9 +25,9 @@
           <prop k="color" v="254,153,41,255"/>
           <prop k="outline_color" v="255,255,255,255"/>
           <prop k="outline_style" v="solid"/>
-          <prop k="outline_width" v="0.3"/>
+          <prop k="outline_width" v="0.2"/>
           <prop k="outline_width_unit" v="MM"/>
-          <prop k="size" v="2.6"/>
+          <prop k="size" v="1.8"/>
           <prop k="size_unit" v="MM"/>
         </layer>
       </symbol>
@@ -37,9 +37,9 @@
           <prop k="color" v="66,146,198,255"/>
           <prop k="outline_color" v="255,255,255,255"/>
           <prop k="outline_style" v="solid"/>
-          <prop k="outline_width" v="0.3"/>
+          <prop k="outline_width" v="0.2"/>
           <prop k="outline_width_unit" v="MM"/>
-          <prop k="size" v="2"/>
+          <prop k="size" v="1.4"/>
           <prop k="size_unit" v="MM"/>
         </layer>
       </symbol>

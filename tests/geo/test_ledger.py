@@ -103,7 +103,13 @@ def test_the_notes_say_run_sources_and_settings(folder):
     text = "\n".join(
         str(cell.value) for row in sheet(folder / UPPER_FILE, "说明").iter_rows() for cell in row
     )
-    for word in ("0f3a", "DLTB.shp", "ab12", "strip_width_m：4.0", "taotu：0.1.0", "2000/3"):
+    for word in (
+        "0f3a",
+        "三调图斑：文件 DLTB.shp ab12，行数 6",
+        "strip_width_m：4.0",
+        "taotu：0.1.0",
+        "2000/3",
+    ):
         assert word in text
 
 
