@@ -40,7 +40,7 @@ class SampleSettings:
     @classmethod
     def small(cls) -> "SampleSettings":
         """The county that comes with the product, in ``data_samples``."""
-        return cls(villages=3, seed=1, messy=True, patches_per_village=110)
+        return cls(villages=3, seed=1, messy=True, patches_per_village=150)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -11,7 +11,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geo.sample.land import TERRACE, Patches, step_at
+from geo.sample.land import BANK, TERRACE, Patches, step_at
 from geo.sample.net import Geometries, absorb, contours, downhill, faces, points_along, sample
 from geo.sample.terrain import Floats, Ints
 
@@ -21,7 +21,7 @@ _LEAST_M2: Final = 230.0
 
 def _strips(land: Patches, wanted: NDArray[np.int64], rng: np.random.Generator) -> Geometries:
     """Contours and cuts that make terraces, each inside its own patch."""
-    between = shapely.simplify(contours(land.height_m, land.step_m, land.terraced, land.xs, land.ys, skip=4), 0.3)
+    between = shapely.simplify(contours(land.height_m, land.step_m, land.terraced, land.xs, land.ys, skip=BANK), 0.3)
     every = contours(land.height_m, land.step_m, land.terraced, land.xs, land.ys)
     every = every[shapely.length(every) > 12]
     if not len(every):

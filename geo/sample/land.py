@@ -28,6 +28,7 @@ from geo.sample.terrain import Floats, Ints, hashed, noise, resample
 TERRACE, QUILT, GULLY, WOOD, SHRUB, HOME, FALLOW, SHORE, TOP = range(1, 10)
 RIVER, HIGHWAY, LANE, DITCH = range(20, 24)
 TILLED: Final = (TERRACE, QUILT, TOP)
+BANK: Final = 6  # field terraces between two borders of patches
 _HALO: Final = 36  # cells around a village; more than the rounds of smoothing, so that borders agree
 _STEEP: Final = {1.25: 6.5, 2.5: 13.0}  # vertical distance of field terraces up to a slope in degrees; steeper 5 m
 
@@ -105,8 +106,8 @@ def _zones(land: Landscape, village: Village, xs: Floats, ys: Floats, height: Fl
     inner = np.zeros(zone.shape, dtype=np.int64)
     warp_x, warp_y = 22 * noise(seed + 9, 95.0, xs, ys), 22 * noise(seed + 10, 95.0, xs, ys)
     for which, wide, tall, angle in (
-        (QUILT, 80.0, 150.0, turn), (TOP, 85.0, 140.0, turn), (HOME, 44.0, 62.0, 0.4), (WOOD, 230.0, 230.0, 0.0),
-        (SHRUB, 170.0, 170.0, 0.0), (GULLY, 300.0, 300.0, 0.0), (FALLOW, 160.0, 160.0, 0.0), (SHORE, 240.0, 240.0, 0.0),
+        (QUILT, 105.0, 185.0, turn), (TOP, 110.0, 170.0, turn), (HOME, 54.0, 78.0, 0.4), (WOOD, 330.0, 330.0, 0.0),
+        (SHRUB, 270.0, 270.0, 0.0), (GULLY, 600.0, 600.0, 0.0), (FALLOW, 230.0, 230.0, 0.0), (SHORE, 420.0, 420.0, 0.0),
     ):  # fmt: skip
         here = zone == which
         if here.any():
@@ -186,14 +187,18 @@ def patches(land: Landscape, village: Village) -> Patches:
     step = np.where(broad < _STEEP[1.25], 1.25, np.where(broad < _STEEP[2.5], 2.5, 5.0))
     terraced = label // 100_000 == TERRACE
     drawn = _grown(terraced, 2)
-    banks = shapely.simplify(contours(height, 4 * step, drawn, xs, ys), 0.35)
+    banks = shapely.simplify(contours(height, BANK * step, drawn, xs, ys), 0.35)
     banks = banks[shapely.length(banks) > 15]
-    start, _ = points_along(banks, rng.uniform(110, 230, len(banks)), rng)
-    cuts = downhill(height, xs, ys, start, 4 * step_at(step, xs, ys, start))
+    start, _ = points_along(banks, rng.uniform(130, 270, len(banks)), rng)
+    cuts = downhill(height, xs, ys, start, BANK * step_at(step, xs, ys, start), stride=4.0, reach=200.0)
     water = _near(land.rivers, outline)
-    ditches = _ditches(water, outline)
-    ways = [_near(shapely.buffer(land.highways, 4.2, quad_segs=2), outline), _near(shapely.buffer(land.lanes, 2.3, quad_segs=2), outline)]
-    strips = [water, *ways, ditches]
+    shapes = (
+        water,
+        shapely.buffer(_near(land.highways, outline), 4.2, quad_segs=2),
+        shapely.buffer(_near(land.lanes, outline), 2.3, quad_segs=2),
+        _ditches(water, outline),
+    )
+    strips = [shapely.get_parts(shapely.union_all(s)) for s in shapes]
     edges = [shapely.boundary(s) for s in strips if len(s)]
     made = faces(np.concatenate([lines, banks, cuts, *edges]))
     within = shapely.contains_properly(outline, shapely.point_on_surface(made))
@@ -209,7 +214,7 @@ def patches(land: Landscape, village: Village) -> Patches:
             tree = shapely.STRtree(strip)
             face, number = tree.query(heart, predicate="within")
             zone[face], kind[face] = name, name * 1000 + number
-    least = np.where(np.isin(zone, (TERRACE, QUILT, TOP)), 900.0, 420.0)
+    least = np.where(np.isin(zone, TILLED), 1800.0, np.where(zone == HOME, 500.0, 1500.0))
     is_line = zone >= RIVER
     least[is_line] = 60.0
     kept, names = absorb(made, kind, least, np.where(is_line, 0.02, 1.0))
@@ -253,7 +258,7 @@ def _ditches(water: Geometries, outline: shapely.Geometry) -> Geometries:
     long = water[shapely.length(water) > 900] if len(water) else water
     if not len(long):
         return np.array([], dtype=object)
-    lines = shapely.boundary(shapely.simplify(shapely.buffer(long, 55.0), 6.0))
+    lines = shapely.boundary(shapely.simplify(shapely.buffer(long, 55.0, quad_segs=6), 1.5))
     inner = shapely.difference(lines, shapely.union_all(shapely.buffer(water, 45.0)))
     inner = shapely.intersection(inner, outline)
     parts = shapely.get_parts(shapely.line_merge(inner))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from geo.sample.terrain import Floats, Terrain, hashed, noise, streams, terrain
 
-PATCH_MEAN_M2: Final = 7_000.0
+PATCH_MEAN_M2: Final = 9_500.0
 GRID_M: Final = 6.0  # raster on which zones are laid out; every window is aligned to it
 RIVER_M2: Final = 1.6e6
 TOWNSHIPS: Final = (
@@ -265,7 +265,7 @@ def landscape(*, villages: int, patches_per_village: int, seed: int) -> Landscap
     highways, lanes = _roads(ground, tuple(made), sites)
     rivers, gullies = [], []
     for points, catchment in streams(ground, 26_000):
-        line = shapely.LineString(smooth_line(_wander(points, seed + 5, 13.0)))
+        line = shapely.LineString(smooth_line(_wander(points, seed + 5, 7.0)))
         if catchment >= RIVER_M2:
             rivers.append(shapely.buffer(line, 2.5 + 1.1e-3 * np.sqrt(catchment), quad_segs=4))
         else:

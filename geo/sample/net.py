@@ -105,6 +105,56 @@ def merged(pairs: Floats) -> Geometries:
     return np.asarray(shapely.get_parts(shapely.line_merge(shapely.multilinestrings(shapely.linestrings(pairs)))))
 
 
+def point_names(points: Floats) -> NDArray[np.uint64]:
+    """A 64-bit name of each point that equal points share."""
+    bits = (points + 0.0).view(np.uint64)  # + 0.0 makes minus zero plain
+    with np.errstate(over="ignore"):
+        mixed = bits[:, 0] * np.uint64(0x9E3779B97F4A7C15) ^ (bits[:, 1] * np.uint64(0xC2B2AE3D27D4EB4F) >> np.uint64(7))
+        return np.asarray(mixed ^ bits[:, 1])
+
+
+def chained(pairs: Floats) -> Geometries:
+    """Lines made of directed point pairs (n x 2 x 2) of which each point starts and ends one at most.
+
+    The same as merging them, in time that hardly grows with the length of a
+    line: the place of each pair in its line is found by pointer jumping.
+    """
+    count = len(pairs)
+    if count == 0:
+        return np.array([], dtype=object)
+    starts, ends = point_names(pairs[:, 0]), point_names(pairs[:, 1])
+    order = np.argsort(starts, kind="stable")
+    at = np.minimum(np.searchsorted(starts[order], ends), count - 1)
+    following = np.where(starts[order][at] == ends, order[at], -1)
+    rounds = int(count).bit_length()
+    # Rings have no end: each is cut before the first of its pairs.
+    is_end = following < 0
+    least, jump = np.arange(count), np.where(is_end, np.arange(count), following)
+    for _ in range(rounds):
+        least = np.minimum(least, least[jump])
+        jump = jump[jump]
+    in_ring = ~is_end[jump]
+    following[in_ring & (following == least)] = -1
+    is_end = following < 0
+    left, jump = (~is_end).astype(np.int64), np.where(is_end, np.arange(count), following)
+    for _ in range(rounds):
+        left += left[jump]
+        jump = jump[jump]
+    order = np.lexsort((-left, jump))
+    line = jump[order]
+    first = np.concatenate(([True], line[1:] != line[:-1]))
+    number = np.cumsum(first) - 1
+    # A line has one point more than pairs: the start of its first pair, then the end of each.
+    place = np.arange(count) + number + 1
+    points = np.empty((count + number[-1] + 1, 2))
+    points[place] = pairs[order, 1]
+    points[place[first] - 1] = pairs[order[first], 0]
+    owner = np.empty(len(points), dtype=np.int64)
+    owner[place] = number
+    owner[place[first] - 1] = number[first]
+    return np.asarray(shapely.linestrings(points, indices=owner))
+
+
 def contours(height: Floats, step: Floats, wanted: NDArray[np.bool_], xs: Floats, ys: Floats, skip: int = 0) -> Geometries:
     """Contour lines of a grid, at multiples of each cell's own ``step`` (a power of two times one base).
 
@@ -167,8 +217,13 @@ def contours(height: Floats, step: Floats, wanted: NDArray[np.bool_], xs: Floats
         (c0, p0), (c1, p1), (_, p2) = ends
         start = np.where(c0[:, None], p0, p1)
         end = np.where((c0 & c1)[:, None], p1, p2)
+        # Higher ground lies to the left, so that every contour runs one way.
+        peak = h.argmax(axis=1)[which]
+        ahead, aside = end - start, np.stack((x[which, peak], y[which, peak]), axis=1) - start
+        turned = ahead[:, 0] * aside[:, 1] < ahead[:, 1] * aside[:, 0]
+        start, end = np.where(turned[:, None], end, start), np.where(turned[:, None], start, end)
         pairs.append(np.stack((start, end), axis=1))
-    return merged(np.concatenate(pairs))
+    return chained(np.concatenate(pairs))
 
 
 def sample(grid: Floats, xs: Floats, ys: Floats, points: Floats) -> Floats:
@@ -182,8 +237,8 @@ def sample(grid: Floats, xs: Floats, ys: Floats, points: Floats) -> Floats:
     )
 
 
-def downhill(height: Floats, xs: Floats, ys: Floats, start: Floats, drop: Floats, stride: float = 3.0) -> Geometries:
-    """Lines from points straight down the slope until they have dropped by ``drop`` m."""
+def downhill(height: Floats, xs: Floats, ys: Floats, start: Floats, drop: Floats, stride: float = 3.0, reach: float = 60.0) -> Geometries:
+    """Lines from points straight down the slope until they have dropped by ``drop`` m, or for ``reach`` m."""
     dy, dx = np.gradient(height, ys[1] - ys[0], xs[1] - xs[0])
     steep = np.maximum(np.hypot(dx, dy), 1e-6)
     dx, dy = dx / steep, dy / steep
@@ -195,7 +250,7 @@ def downhill(height: Floats, xs: Floats, ys: Floats, start: Floats, drop: Floats
     track = [start + 0.7 * direction(start), start]
     at, going = start.copy(), np.ones(len(start), dtype=bool)
     lengths = np.full(len(start), 2)
-    for _ in range(int(60 / stride)):
+    for _ in range(int(reach / stride)):
         if not going.any():
             break
         at = np.where(going[:, None], at - stride * direction(at), at)
@@ -229,11 +284,10 @@ def shared_edges(polygons: Geometries) -> tuple[Ints, Ints, Floats]:
     """Pairs of polygons with a common border, and its length; borders must share their points."""
     rings, owner = shapely.get_rings(polygons, return_index=True)
     points, ring = shapely.get_coordinates(rings, return_index=True)
-    bits = (points + 0.0).view(np.uint64)  # + 0.0 makes minus zero plain
+    name = point_names(points)
+    inner = ring[1:] == ring[:-1]
+    a, b = name[:-1][inner], name[1:][inner]
     with np.errstate(over="ignore"):
-        name = bits[:, 0] * np.uint64(0x9E3779B97F4A7C15) ^ (bits[:, 1] * np.uint64(0xC2B2AE3D27D4EB4F) >> np.uint64(7)) ^ bits[:, 1]
-        inner = ring[1:] == ring[:-1]
-        a, b = name[:-1][inner], name[1:][inner]
         key = np.minimum(a, b) * np.uint64(31) + np.maximum(a, b)
     length = np.hypot(*(points[1:] - points[:-1]).T)[inner]
     whose = owner[ring[:-1][inner]]

@@ -231,6 +231,14 @@ def streams(ground: Terrain, least_m2: float) -> list[tuple[Floats, float]]:
     donors = np.bincount(receiver[wet][receiver[wet] != wet], minlength=len(receiver))
     is_start = np.zeros(len(receiver), dtype=bool)
     is_start[wet] = donors[wet] != 1
+    # Streams wind smoothly through confluences too: each point moves towards the next and the main one before.
+    place = np.column_stack(np.divmod(np.arange(len(receiver)), cols)[::-1]).astype(np.float64)
+    feeder = np.arange(len(receiver))
+    order = wet[np.argsort(catchment[wet], kind="stable")]
+    feeder[receiver[order]] = order
+    for _ in range(4):
+        moved = 0.4 * place + 0.3 * place[receiver] + 0.3 * place[feeder]
+        place[wet] = moved[wet]
     reaches = []
     for start in wet[is_start[wet]]:
         path, at = [start], start
@@ -241,6 +249,6 @@ def streams(ground: Terrain, least_m2: float) -> list[tuple[Floats, float]]:
                 break
         if len(path) > 1:
             cells = np.array(path)
-            points = np.column_stack((ground.x0 + cells % cols * ground.cell_m, ground.y0 + cells // cols * ground.cell_m))
-            reaches.append((points.astype(np.float64), float(catchment[path[-2]])))
+            points = place[cells] * ground.cell_m + (ground.x0, ground.y0)
+            reaches.append((points, float(catchment[path[-2]])))
     return reaches
