@@ -18,7 +18,7 @@ LEVELS = [
     {"errors", "schema", "findings", "codes", "crs", "area", "topology", "atomic", "standards"},
     {"exchange", "reconcile", "sheets", "field", "letting", "grids", "sample", "raster"},
     {"workspace", "cluster"},
-    {"ledger", "report", "webdata", "webpage", "webpanel", "webmap", "pipeline"},
+    {"ledger", "report", "workbook", "webdata", "webpage", "webpanel", "webmap", "pipeline"},
     {"cli", "api"},
 ]
 LEVEL_OF = {unit: level for level, units in enumerate(LEVELS) for unit in units}
