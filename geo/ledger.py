@@ -4,13 +4,11 @@ Every piece is a row, every sum a live formula with its value beside it, and
 every patch shows that its parts make up its area. Villages print on A4.
 """
 
-import datetime as dt
-import io
 import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,8 +17,6 @@ from typing import Any, Final
 import geopandas as gpd
 import pandas as pd
 import shapely
-import xlsxwriter
-from xlsxwriter.utility import xl_col_to_name
 
 from geo import schema
 from geo.area import from_cents, mu, to_cents
@@ -39,16 +35,26 @@ from geo.report import (
     report_text,
 )
 from geo.standards import code_list
+from geo.workbook import (
+    HEAD_ROW,
+    LINE_HEIGHT,
+    ROW_AIR,
+    Book,
+    Column,
+    clean,
+    print_on_a4,
+    save,
+    text_width,
+    write_cells,
+    write_table,
+)
 from geo.workspace import Workspace
 
 __all__ = ["COUNTY_FILE", "file_name", "report_json", "report_text", "write_findings", "write_ledger"]
 
 COUNTY_FILE: Final = "全县汇总.xlsx"
 
-_CREATED: Final = dt.datetime(2000, 1, 1)  # noqa: DTZ001 - a fixed stamp: same tables, same bytes
 _FORBIDDEN: Final = re.compile(r'[\x00-\x1f<>:"/\\|?*]')  # in file names, of Windows and of Linux
-_UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # no XML file may hold them
-_LONGEST_CELL: Final = 32_767  # of Excel
 _LONGEST_NAME: Final = 60  # characters of a file name that every disk takes
 _NOTE_WIDTH: Final = 96
 _HASH: Final = re.compile("[0-9a-f]{64}")
@@ -65,10 +71,6 @@ _ROLES: Final = {
     "rows": "行数",
 }
 _NO_VILLAGE: Final = "村代码缺失"
-_HEAD_ROW: Final = 2
-_LINE_HEIGHT: Final = 12  # points, of a line of 9-point text
-_ROW_AIR: Final = 5  # points; the field fills rows in by hand
-_LATIN: Final = "\u2000"  # characters after it take two columns
 _PATCH_COLUMNS: Final = {
     "area": "图斑面积",
     "covered": "已确权",
@@ -78,50 +80,38 @@ _PATCH_COLUMNS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Column:
-    """One column of a sheet: values of ``kind`` from ``source``; without a source, room for a pen."""
-
-    title: str
-    width: float
-    source: str = ""
-    # text, count, level (m² that is a sum itself); with a sum below: area (m²), mu (by way of ``of``), sum
-    kind: str = "text"
-    of: str = ""
-
-
 _PIECE_COLUMNS: Final = (
-    _Column(title="图块编号", width=22, source="piece_code"),
-    _Column(title="分类", width=9, source="class_name"),
-    _Column(title="分类依据", width=26, source="class_reason"),
-    _Column(title="组代码", width=16, source="group_code"),
-    _Column(title="图斑编码", width=18, source="patch_code"),
-    _Column(title="面积㎡", width=11, source="area_m2", kind="area"),
-    _Column(title="净面积㎡", width=11, source="net_area_m2", kind="area"),
-    _Column(title="面积亩", width=8, source="area_mu", kind="mu", of="area_m2"),
-    _Column(title="净面积亩", width=9, source="net_area_mu", kind="mu", of="net_area_m2"),
-    _Column(title="图幅号", width=12, source="sheet_code"),
-    _Column(title="认定", width=10),
-    _Column(title="实测亩", width=8),
-    _Column(title="现使用人", width=10),
-    _Column(title="备注", width=12),
+    Column(title="图块编号", width=22, source="piece_code"),
+    Column(title="分类", width=9, source="class_name"),
+    Column(title="分类依据", width=26, source="class_reason"),
+    Column(title="组代码", width=16, source="group_code"),
+    Column(title="图斑编码", width=18, source="patch_code"),
+    Column(title="面积㎡", width=11, source="area_m2", kind="area"),
+    Column(title="净面积㎡", width=11, source="net_area_m2", kind="area"),
+    Column(title="面积亩", width=8, source="area_mu", kind="mu", of="area_m2"),
+    Column(title="净面积亩", width=9, source="net_area_mu", kind="mu", of="net_area_m2"),
+    Column(title="图幅号", width=12, source="sheet_code"),
+    Column(title="认定", width=10),
+    Column(title="实测亩", width=8),
+    Column(title="现使用人", width=10),
+    Column(title="备注", width=12),
 )
-_SHAPE_COLUMN: Final = _Column(title="形状", width=6, source="shape_name")
+_SHAPE_COLUMN: Final = Column(title="形状", width=6, source="shape_name")
 
 _FINDING_COLUMNS: Final = (
-    _Column(title="问题编号", width=10, source="finding_id"),
-    _Column(title="等级", width=6, source="severity_name"),
-    _Column(title="规则", width=18, source="title"),
-    _Column(title="对象编码", width=24, source="row_code"),
-    _Column(title="说明", width=60, source="message"),
-    _Column(title="处理建议", width=36, source="advice"),
-    _Column(title="来源文件", width=20, source="source_file"),
-    _Column(title="行号", width=8, source="source_row", kind="count"),
+    Column(title="问题编号", width=10, source="finding_id"),
+    Column(title="等级", width=6, source="severity_name"),
+    Column(title="规则", width=18, source="title"),
+    Column(title="对象编码", width=24, source="row_code"),
+    Column(title="说明", width=60, source="message"),
+    Column(title="处理建议", width=36, source="advice"),
+    Column(title="来源文件", width=20, source="source_file"),
+    Column(title="行号", width=8, source="source_row", kind="count"),
 )
 _COUNT_COLUMNS: Final = (
-    _Column(title="等级", width=8, source="severity_name"),
-    _Column(title="规则", width=40, source="title"),
-    _Column(title="条数", width=10, source="count", kind="sum"),
+    Column(title="等级", width=8, source="severity_name"),
+    Column(title="规则", width=40, source="title"),
+    Column(title="条数", width=10, source="count", kind="sum"),
 )
 
 
@@ -163,9 +153,9 @@ def write_ledger(
         },
     )
     target = Path(folder)
-    written = [_save(target / COUNTY_FILE, partial(_county_book, facts=facts))]
+    written = [save(target / COUNTY_FILE, partial(_county_book, facts=facts))]
     for code, name in facts.villages.items():
-        written.append(_save(target / file_name(code, name), partial(_village_book, facts=facts, code=code)))
+        written.append(save(target / file_name(code, name), partial(_village_book, facts=facts, code=code)))
     return written
 
 
@@ -187,7 +177,7 @@ def write_findings(findings: pd.DataFrame, path: str | os.PathLike[str]) -> Path
     rows = schema.conform(pd.DataFrame(findings), "findings")
     rows = rows.assign(severity_name=_severity_names(rows))
     if target.suffix.lower() == ".xlsx":
-        return _save(target, lambda book: _findings_book(book, rows))
+        return save(target, lambda book: _findings_book(book, rows))
     out = rows[schema.column_names("findings")].assign(severity=rows["severity_name"])
     out = out.rename(columns=schema.titles("findings"))
     for column in schema.columns("findings"):
@@ -229,195 +219,63 @@ class _Facts:
         return dict(zip(rows["code"], rows["name"].fillna(""), strict=True))
 
 
-class _Book:
-    """A workbook in the making, with the few formats all sheets share."""
-
-    def __init__(self, buffer: io.BytesIO) -> None:
-        self.file = xlsxwriter.Workbook(buffer, {"in_memory": True, "strings_to_formulas": False})
-        self.file.set_properties({"created": _CREATED, "author": "taotu"})
-        line = {"border": 1, "font_name": "宋体", "font_size": 9, "valign": "vcenter"}
-        bold = {**line, "bold": True, "bg_color": "#F2F2F2"}
-        add = self.file.add_format
-        self.title = add(
-            {"font_name": "宋体", "font_size": 14, "bold": True, "align": "center", "valign": "vcenter"}
-        )
-        self.note = add({"font_name": "宋体", "font_size": 9, "align": "left", "valign": "vcenter"})
-        self.wrap = add({"font_name": "宋体", "font_size": 10, "text_wrap": True, "valign": "top"})
-        self.head = add({**bold, "align": "center", "text_wrap": True})
-        self.text = add({**line, "text_wrap": True, "num_format": "@"})
-        self.total = add(bold)
-        self.number = {kind: add({**line, "num_format": form}) for kind, form in _FORMS.items()}
-        self.sum = {kind: add({**bold, "num_format": form}) for kind, form in _FORMS.items()}
-        self.right = add({**line, "align": "center", "font_color": "#006100", "bg_color": "#C6EFCE"})
-
-    def sheet(self, name: str, columns: Sequence[_Column], *, title: str, note: str) -> Any:  # noqa: ANN401 - xlsxwriter has no types
-        """A sheet ready for its rows: title, note, repeated header, A4 landscape one page wide."""
-        sheet = self.file.add_worksheet(name)
-        last = len(columns) - 1
-        sheet.merge_range(0, 0, 0, last, "", self.title)
-        sheet.write_string(0, 0, _clean(title), self.title)
-        sheet.merge_range(1, 0, 1, last, "", self.note)
-        sheet.write_string(1, 0, _clean(note), self.note)
-        for at, column in enumerate(columns):
-            sheet.write_string(_HEAD_ROW, at, column.title, self.head)
-            sheet.set_column(at, at, column.width)
-        sheet.set_row(0, 24)
-        sheet.set_row(_HEAD_ROW, 26)
-        sheet.freeze_panes(_HEAD_ROW + 1, 1)
-        sheet.repeat_rows(0, _HEAD_ROW)
-        _page(sheet)
-        return sheet
-
-
-_FORMS: Final = {"area": "0.00", "level": "0.00", "mu": "0.00", "count": "0", "sum": "0"}
-
-
-def _page(sheet: Any) -> None:  # noqa: ANN401 - xlsxwriter has no types
-    sheet.set_landscape()
-    sheet.set_paper(9)  # A4
-    sheet.set_margins(left=0.4, right=0.4, top=0.5, bottom=0.6)
-    sheet.fit_to_pages(1, 0)
-    sheet.set_footer("&L&8&F  &A&R&8第 &P 页 共 &N 页")
-
-
-def _save(path: Path, fill: Callable[[_Book], None]) -> Path:
-    buffer = io.BytesIO()
-    book = _Book(buffer)
-    fill(book)
-    book.file.close()
-    with whole_file(path) as scratch:
-        scratch.write_bytes(buffer.getvalue())
-    return path
-
-
-def _village_book(book: _Book, *, facts: _Facts, code: str) -> None:
+def _village_book(book: Book, *, facts: _Facts, code: str) -> None:
     heading = f"{facts.villages[code]} {code}".strip()
     pieces = facts.of_village("pieces", code)
     blocks, rest = (pieces[(pieces["piece_shape"] == "BLOCK") == wanted] for wanted in (True, False))
     unit = "㎡ 为平方米；合计由平方米相加，再折算为亩"
     _notes_sheet(book, f"{heading} 非承包地台账", facts.notes)
-    _table(book, "图块台账", _PIECE_COLUMNS, blocks, title=f"{heading} 剩余图块台账", note=unit)
+    write_table(book, "图块台账", _PIECE_COLUMNS, blocks, title=f"{heading} 剩余图块台账", note=unit)
     narrow = (_PIECE_COLUMNS[0], _SHAPE_COLUMN, *_PIECE_COLUMNS[1:])
-    _table(book, "细条碎屑", narrow, rest, title=f"{heading} 细条与碎屑", note=f"{unit}；只参加面积平衡")
+    write_table(book, "细条碎屑", narrow, rest, title=f"{heading} 细条与碎屑", note=f"{unit}；只参加面积平衡")
     _balance_sheet(book, facts.of_village("patches", code), facts.proof, heading)
     groups = _by_class(pieces, pieces["group_code"], facts.names("group") | {"": "未定组"})
-    _table(book, "组汇总", _class_columns("组"), groups, title=f"{heading} 按组汇总", note=unit)
+    write_table(book, "组汇总", _class_columns("组"), groups, title=f"{heading} 按组汇总", note=unit)
     found = facts.of_village("findings", code)
-    _table(book, "问题清单", _FINDING_COLUMNS, found, title=f"{heading} 问题清单", note="")
+    write_table(book, "问题清单", _FINDING_COLUMNS, found, title=f"{heading} 问题清单", note="")
 
 
-def _county_book(book: _Book, *, facts: _Facts) -> None:
+def _county_book(book: Book, *, facts: _Facts) -> None:
     pieces, findings = facts.tables["pieces"], facts.tables["findings"]
     villages = pieces["village_code"]
     unit = "㎡ 为平方米；合计由平方米相加，再折算为亩"
     _notes_sheet(book, facts.notes[0][1], facts.notes)
     towns = _by_class(pieces, villages.str[:9], facts.names("township") | {"": "未定乡镇"})
-    _table(book, "乡镇汇总", _class_columns("乡镇"), towns, title="乡镇剩余图块汇总", note=unit)
+    write_table(book, "乡镇汇总", _class_columns("乡镇"), towns, title="乡镇剩余图块汇总", note=unit)
     rows = _by_class(pieces, villages, facts.villages)
-    _table(book, "村汇总", _class_columns("村"), rows, title="村剩余图块汇总", note=unit)
+    write_table(book, "村汇总", _class_columns("村"), rows, title="村剩余图块汇总", note=unit)
     _areas_sheet(book, facts.tables["balance"])
     counts = finding_counts(findings)
     counts["severity_name"] = _severity_names(counts)
-    _table(book, "问题汇总", _COUNT_COLUMNS, counts, title="问题汇总", note="各村问题见村台账")
+    write_table(book, "问题汇总", _COUNT_COLUMNS, counts, title="问题汇总", note="各村问题见村台账")
     elsewhere = findings[~findings["village_code"].fillna("").isin(facts.villages)]
-    _table(book, "其他问题", _FINDING_COLUMNS, elsewhere, title="不属于某一村的问题", note="")
+    write_table(book, "其他问题", _FINDING_COLUMNS, elsewhere, title="不属于某一村的问题", note="")
 
 
-def _findings_book(book: _Book, rows: pd.DataFrame) -> None:
-    _table(book, "问题清单", _FINDING_COLUMNS, rows, title="问题清单", note="")
+def _findings_book(book: Book, rows: pd.DataFrame) -> None:
+    write_table(book, "问题清单", _FINDING_COLUMNS, rows, title="问题清单", note="")
 
 
-def _table(  # noqa: PLR0913 - a sheet is what it is made of
-    book: _Book, name: str, columns: Sequence[_Column], rows: pd.DataFrame, *, title: str, note: str
-) -> Any:  # noqa: ANN401 - xlsxwriter has no types
-    """A sheet of rows, with a last row of live sums where a column is to be summed."""
-    sheet = book.sheet(name, columns, title=title, note=note)
-    first, end = _HEAD_ROW + 1, _HEAD_ROW + 1 + len(rows)
-    for at, column in enumerate(columns):
-        if column.source:
-            _cells(book, sheet, (first, at), rows[column.source], column.kind)
-        else:
-            for row in range(first, end):
-                sheet.write_blank(row, at, None, book.text)
-    for row, lines in enumerate(_line_counts(columns, rows), start=first):
-        sheet.set_row(row, _LINE_HEIGHT * lines + _ROW_AIR)
-    if any(column.kind in {"area", "sum"} for column in columns):
-        _totals(book, sheet, columns, rows)
-    sheet.autofilter(_HEAD_ROW, 0, max(end - 1, _HEAD_ROW), len(columns) - 1)
-    return sheet
-
-
-def _line_counts(columns: Sequence[_Column], rows: pd.DataFrame) -> Iterator[int]:
-    """Lines each row needs; without a height of its own a long text would be cut in print."""
-    longest = [1] * len(rows)
-    for column in columns:
-        if column.source and column.kind == "text":
-            for at, value in enumerate(rows[column.source].fillna("").tolist()):
-                longest[at] = max(longest[at], math.ceil(_width(value) / column.width))
-    return iter(longest)
-
-
-def _width(text: str) -> int:
-    return len(text) + sum(character > _LATIN for character in text)
-
-
-def _cells(book: _Book, sheet: Any, top: tuple[int, int], values: pd.Series, kind: str) -> None:  # noqa: ANN401
-    first, at = top
-    blank = book.text if kind == "text" else book.number[kind]
-    for row, value in enumerate(values.tolist(), start=first):
-        if pd.isna(value):
-            sheet.write_blank(row, at, None, blank)
-        elif kind == "text":
-            # Always as text: a name that begins with = + - @ must never run as a formula.
-            sheet.write_string(row, at, _clean(str(value)), blank)
-        else:
-            sheet.write_number(row, at, value, blank)
-
-
-def _totals(book: _Book, sheet: Any, columns: Sequence[_Column], rows: pd.DataFrame) -> None:  # noqa: ANN401
-    end = _HEAD_ROW + 1 + len(rows)
-    place = {column.source: xl_col_to_name(at) for at, column in enumerate(columns)}
-    sheet.write_string(end, 0, "合计", book.total)
-    for at, column in enumerate(columns[1:], start=1):
-        if column.kind not in {"area", "mu", "sum"}:
-            sheet.write_blank(end, at, None, book.total)
-            continue
-        style = book.sum[column.kind]
-        if column.kind == "sum":
-            value: float = int(rows[column.source].sum())
-        else:
-            value = float(from_cents(to_cents(rows[column.of or column.source]).sum()))
-        if column.kind == "mu":
-            sheet.write_formula(
-                end, at, f"=ROUND({place[column.of]}{end + 1}*3/2000,2)", style, float(mu(value))
-            )
-        elif len(rows):
-            letter = xl_col_to_name(at)
-            sheet.write_formula(end, at, f"=SUM({letter}{_HEAD_ROW + 2}:{letter}{end})", style, value)
-        else:
-            sheet.write_number(end, at, 0, style)
-
-
-def _balance_sheet(book: _Book, patches: pd.DataFrame, proof: pd.DataFrame, heading: str) -> None:
+def _balance_sheet(book: Book, patches: pd.DataFrame, proof: pd.DataFrame, heading: str) -> None:
     """图斑平衡: each patch beside its parts, and what is left between them, which is nothing."""
     columns = [
-        _Column(title="图斑编码", width=24, source="patch_code"),
-        _Column(title="地类", width=10, source="class_name"),
+        Column(title="图斑编码", width=24, source="patch_code"),
+        Column(title="地类", width=10, source="class_name"),
         *(
-            _Column(title=f"{text}㎡", width=13, source=key, kind="area")
+            Column(title=f"{text}㎡", width=13, source=key, kind="area")
             for key, text in _PATCH_COLUMNS.items()
         ),
-        _Column(title="差值㎡", width=10),
-        _Column(title="核对", width=9),
-        _Column(title="备注", width=24, source="remark"),
+        Column(title="差值㎡", width=10),
+        Column(title="核对", width=9),
+        Column(title="备注", width=24, source="remark"),
     ]
     counted = patches[patches["patch_kind"] == "COLLECTIVE"]
     own = proof.loc[counted["patch_code"]]
     counted = counted.assign(**{key: from_cents(own[key]) for key in _PATCH_COLUMNS})
     note = "图斑面积 = 已确权 + 图块 + 细条 + 碎屑，差值须为 0.00"
-    sheet = _table(book, "图斑平衡", columns, counted, title=f"{heading} 图斑面积平衡", note=note)
-    end = _HEAD_ROW + 1 + len(counted)
-    for row in range(_HEAD_ROW + 1, end + 1):
+    sheet = write_table(book, "图斑平衡", columns, counted, title=f"{heading} 图斑面积平衡", note=note)
+    end = HEAD_ROW + 1 + len(counted)
+    for row in range(HEAD_ROW + 1, end + 1):
         parts = "".join(f"-{letter}{row + 1}" for letter in "DEFG")
         sheet.write_formula(
             row, 7, f"=ROUND(C{row + 1}{parts},2)", (book.sum if row == end else book.number)["area"], 0
@@ -433,10 +291,10 @@ def _balance_sheet(book: _Book, patches: pd.DataFrame, proof: pd.DataFrame, head
     for at, (name, kind) in enumerate(
         {"patch_code": "text", "class_name": "text", "patch_area_m2": "area", "kind": "text"}.items()
     ):
-        _cells(book, sheet, (end + 4, at), beside[name], kind)
+        write_cells(book, sheet, (end + 4, at), beside[name], kind)
 
 
-def _areas_sheet(book: _Book, balance: pd.DataFrame) -> None:
+def _areas_sheet(book: Book, balance: pd.DataFrame) -> None:
     """面积平衡: every row of the balance, county to group, with its equation."""
     parts = {
         "farmland_m2": "集体耕地",
@@ -447,44 +305,38 @@ def _areas_sheet(book: _Book, balance: pd.DataFrame) -> None:
     }
     beside = {"state_m2": "国有耕地", "share_based_m2": "确股村耕地", "net_block_m2": "图块净面积"}
     columns = [
-        _Column(title="代码", width=17, source="code"),
-        _Column(title="级别", width=6, source="level_name"),
-        _Column(title="名称", width=18, source="name"),
-        *(_Column(title=f"{text}㎡", width=14, source=key, kind="level") for key, text in parts.items()),
-        _Column(title="差值㎡", width=9),
-        *(_Column(title=f"{text}㎡", width=14, source=key, kind="level") for key, text in beside.items()),
+        Column(title="代码", width=17, source="code"),
+        Column(title="级别", width=6, source="level_name"),
+        Column(title="名称", width=18, source="name"),
+        *(Column(title=f"{text}㎡", width=14, source=key, kind="level") for key, text in parts.items()),
+        Column(title="差值㎡", width=9),
+        *(Column(title=f"{text}㎡", width=14, source=key, kind="level") for key, text in beside.items()),
     ]
     rows = balance.assign(level_name=balance["level"].map(LEVELS)).sort_values("code", kind="stable")
     note = "集体耕地 = 已确权 + 图块 + 细条 + 碎屑；国有耕地与确股村耕地另列，不在其内"
-    sheet = _table(book, "面积平衡", columns, rows, title="面积平衡表", note=note)
-    for row in range(_HEAD_ROW + 1, _HEAD_ROW + 1 + len(rows)):
+    sheet = write_table(book, "面积平衡", columns, rows, title="面积平衡表", note=note)
+    for row in range(HEAD_ROW + 1, HEAD_ROW + 1 + len(rows)):
         formula = f"=ROUND(D{row + 1}" + "".join(f"-{letter}{row + 1}" for letter in "EFGH") + ",2)"
         sheet.write_formula(row, 8, formula, book.number["area"], 0)
 
 
-def _notes_sheet(book: _Book, title: str, notes: Sequence[tuple[str, str]]) -> None:
+def _notes_sheet(book: Book, title: str, notes: Sequence[tuple[str, str]]) -> None:
     sheet = book.file.add_worksheet("说明")
     sheet.set_column(0, 0, 14)
     sheet.set_column(1, 1, _NOTE_WIDTH)
     sheet.merge_range(0, 0, 0, 1, "", book.title)
-    sheet.write_string(0, 0, _clean(title), book.title)
+    sheet.write_string(0, 0, clean(title), book.title)
     for row, (key, text) in enumerate(notes, start=1):
-        sheet.write_string(row, 0, _clean(key), book.wrap)
-        sheet.write_string(row, 1, _clean(text), book.wrap)
-        sheet.set_row(row, _LINE_HEIGHT * math.ceil(max(1, _width(text)) / _NOTE_WIDTH) + _ROW_AIR)
-    _page(sheet)
+        sheet.write_string(row, 0, clean(key), book.wrap)
+        sheet.write_string(row, 1, clean(text), book.wrap)
+        sheet.set_row(row, LINE_HEIGHT * math.ceil(max(1, text_width(text)) / _NOTE_WIDTH) + ROW_AIR)
+    print_on_a4(sheet)
 
 
 def _notes(tables: Mapping[str, pd.DataFrame], title: str, run_id: str) -> list[tuple[str, str]]:
     """What the reader must know: where the figures come from and how to read them."""
     meta = dict(zip(tables["meta"]["key"], tables["meta"]["value"], strict=True))
     rows = [("成果名称", title), ("批次", run_id or "无"), ("坐标系", str(meta.get("crs") or ""))]
-    runs = tables["runs"]
-    if len(runs):
-        run = runs.iloc[-1]
-        rows += [("数据来源", text) for text in _lines(run["inputs"])]
-        rows += [("设置", text) for text in _lines(run["settings"])]
-        rows += [("软件版本", text) for text in _lines(run["versions"])]
     rows += [
         (
             "面积口径",
@@ -500,6 +352,12 @@ def _notes(tables: Mapping[str, pd.DataFrame], title: str, run_id: str) -> list[
         ("误差", "面积平衡误差为 0.00 平方米。图块边界的精度取决于两图的成图精度。"),
         ("填写", "认定、实测亩、现使用人、备注四栏由实地核查人员填写。"),
     ]
+    runs = tables["runs"]
+    if len(runs):
+        run = runs.iloc[-1]
+        rows += [("数据来源", text) for text in _lines(run["inputs"])]
+        rows += [("设置", text) for text in _lines(run["settings"])]
+        rows += [("软件版本", text) for text in _lines(run["versions"])]
     return rows
 
 
@@ -544,25 +402,25 @@ def _described(patches: pd.DataFrame) -> pd.DataFrame:
     ).sort_values("patch_code", kind="stable", ignore_index=True)
 
 
-def _class_columns(level: str) -> list[_Column]:
+def _class_columns(level: str) -> list[Column]:
     shapes = [(shape, code_list("piece_shape")[shape]) for shape in SHAPES]
     return [
-        _Column(title=f"{level}代码", width=16, source="code"),
-        _Column(title=f"{level}名称", width=16, source="name"),
-        _Column(title="分类", width=10, source="class_name"),
-        _Column(title="图块数", width=8, source="blocks", kind="sum"),
+        Column(title=f"{level}代码", width=16, source="code"),
+        Column(title=f"{level}名称", width=16, source="name"),
+        Column(title="分类", width=10, source="class_name"),
+        Column(title="图块数", width=8, source="blocks", kind="sum"),
         *(
             column
             for shape, text in shapes
             for column in (
-                _Column(title=f"{text}㎡", width=13, source=shape, kind="area"),
-                _Column(title=f"{text}亩", width=11, source=f"{shape}_mu", kind="mu", of=shape),
+                Column(title=f"{text}㎡", width=13, source=shape, kind="area"),
+                Column(title=f"{text}亩", width=11, source=f"{shape}_mu", kind="mu", of=shape),
             )
         ),
-        _Column(title="图块净㎡", width=13, source="net", kind="area"),
-        _Column(title="图块净亩", width=11, source="net_mu", kind="mu", of="net"),
-        _Column(title="合计㎡", width=13, source="all", kind="area"),
-        _Column(title="合计亩", width=11, source="all_mu", kind="mu", of="all"),
+        Column(title="图块净㎡", width=13, source="net", kind="area"),
+        Column(title="图块净亩", width=11, source="net_mu", kind="mu", of="net"),
+        Column(title="合计㎡", width=13, source="all", kind="area"),
+        Column(title="合计亩", width=11, source="all_mu", kind="mu", of="all"),
     ]
 
 
@@ -601,7 +459,3 @@ def _village_names(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
 
 def _severity_names(rows: pd.DataFrame) -> pd.Series:
     return rows["severity"].map(SEVERITY_NAMES)
-
-
-def _clean(text: str) -> str:
-    return _UNPRINTABLE.sub("", text)[:_LONGEST_CELL]
