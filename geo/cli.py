@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from geo import ledger, webmap, workspace
+from geo import report as reports
 from geo.errors import GeoError, InputError
 from geo.findings import gather
 from geo.pipeline import Inputs, Outcome, read_layers, reconcile_files
@@ -248,7 +249,7 @@ def _summary(outcome: Outcome) -> dict[str, Any]:
 
 
 def _summary_text(outcome: Outcome) -> str:
-    return ledger.report_text(outcome.result.tables())
+    return reports.report_text(outcome.result.tables(), level="village")
 
 
 @app.command("map")
@@ -280,8 +281,7 @@ def ledger_(
 def report(work: WorkspacePath, as_json: AsJson = False) -> None:
     """县、乡、村、组汇总表，并复核面积平衡。"""
     opened = workspace.open(work)
-    tables = {layer: opened.read(layer) for layer in opened.layers}
-    print(ledger.report_json(tables) if as_json else ledger.report_text(tables))
+    print(reports.report_json(opened) if as_json else reports.report_text(opened))
 
 
 @app.command()
