@@ -8,6 +8,7 @@ Source: NY/T 2539-2016, tables CBDKXX, FBF, CBF.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -76,9 +77,14 @@ def read_register(
     if path is None:
         message = "没有提供承包地块信息（CBDKXX），无法判断地块是否已登记到户"
         return Register(**empty, findings=findings("rights_missing", message, layer="rights"), files=())
-    read = tables.read(path, "rights", needed=("DKBM",), personal=personal)
+    with tables.table_sources(path) as found:
+        one = partial(tables.read_one, found, name=Path(path).name, personal=personal)
+        read = one("rights", needed=("DKBM",))
+        others = {role: one(role, optional=True) for role in ("issuers", "contractors")}
     if read is None:
         raise InputError(f"{Path(path).name} 里没有{tables.ROLE_TITLES['rights']}表")
+    if others["issuers"] is None and units is not None:
+        others["issuers"] = tables.read(units, "issuers", personal=personal, optional=True)
     notes, files = [read.findings], list(read.files)
     table = read.table
     label = str(Path(path).name)
@@ -96,10 +102,7 @@ def read_register(
         table.drop(columns=[name for name in table.columns if str(name).endswith("_mu")]), "rights"
     )
     out = {"rights": rights}
-    for role in ("issuers", "contractors"):
-        other = tables.read(path, role, personal=personal, optional=True)
-        if other is None and role == "issuers" and units is not None:
-            other = tables.read(units, role, personal=personal, optional=True)
+    for role, other in others.items():
         out[role] = empty[role]
         if other is not None:
             notes.append(other.findings)

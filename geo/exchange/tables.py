@@ -151,15 +151,32 @@ def read(
         If a needed field is missing.
     """
     with table_sources(path) as found:
-        source = find(found, role)
-        if source is None:
-            if optional:
-                return None
-            there = "、".join(s.table for s in found) or "（没有表）"
-            raise InputError(
-                f"{Path(path).name} 里没有{ROLE_TITLES[role]}表；现有的表：{there}；请确认导出时包含该表"
-            )
+        return read_one(found, role, Path(path).name, needed=needed, personal=personal, optional=optional)
+
+
+def read_one(  # noqa: PLR0913 - as `read`, of files already listed
+    found: Sequence[TableSource],
+    role: str,
+    name: str,
+    *,
+    needed: Sequence[str] = (),
+    personal: bool = False,
+    optional: bool = False,
+) -> Table | None:
+    """As `read`, from tables already listed: a workbook is then opened once to list it, not once a role.
+
+    Raises
+    ------
+    InputError
+        As `read`; ``name`` is what the message calls the place.
+    """
+    source = find(found, role)
+    if source is not None:
         return _read(source, role, needed=needed, personal=personal)
+    if optional:
+        return None
+    there = "、".join(s.table for s in found) or "（没有表）"
+    raise InputError(f"{name} 里没有{ROLE_TITLES[role]}表；现有的表：{there}；请确认导出时包含该表")
 
 
 def _read(source: TableSource, role: str, *, needed: Sequence[str], personal: bool) -> Table:
