@@ -50,9 +50,7 @@ class Source:
 
         def build() -> tuple[bytes, str]:
             tables = {layer: opened.read(layer) for layer in _PAGE_LAYERS}
-            meta = opened.read("meta").set_index("key")["value"]
-            title = meta.get("title") or webmap.TITLE
-            page = webmap.page(webmap.county_map(tables, title=str(title))).encode()
+            page = webmap.page(webmap.county_map(tables)).encode()
             return page, f'"{hashlib.sha256(page).hexdigest()[:32]}"'
 
         return self._keep("page", build)

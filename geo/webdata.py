@@ -287,6 +287,7 @@ def _page_layer(
         "fields": [(titles.get(name, name), name, _unit(name)) for name in kind.fields],
         "links": kind.links,
         "search": kind.search,
+        "labelled": kind.table == "pieces" and kind.rows.get("piece_shape") == "BLOCK",
         "origin": origin,
         "shapes": steps,
         "points": steps if "radius" in kind.style else _label_points(shapes, drawn, origin),

@@ -87,10 +87,13 @@ def _notes(layers: Sequence[PageLayer]) -> str:
         said.append(
             f"要素较多，为使本页打得开，以下图层未放入：{names}。合计数仍含全部，完整数据见工作区文件。"
         )
-    bare = [layer for layer in layers if layer.without_shape]
+    bare = [layer for layer in layers if layer.without_shape and layer.kind.table != "findings"]
     if bare:
         names = "、".join(f"{layer.kind.title} {layer.without_shape:,} 个" for layer in bare)
         said.append(f"没有图形、图上不显示：{names}。")
+    flaws = sum(layer.without_shape for layer in layers if layer.kind.table == "findings")
+    if flaws:
+        said.append(f"另有 {flaws:,} 条问题针对整个文件或没有图形的记录，图上不显示，见工作区问题清单。")
     return f'<div class="notes">{"".join(f"<p>{text(line)}</p>" for line in said)}</div>' if said else ""
 
 

@@ -172,7 +172,7 @@ def test_any_mix_of_parts_and_holes_comes_back_from_the_page(parts):
 
 def test_legend_and_totals_add_up_the_stored_square_metres():
     county = county_map(county_tables())
-    names = [child.layer_name for child in county._children.values() if isinstance(child, Layer)]  # noqa: SLF001 - no other way to list them
+    names = [child.layer_name for child in county._children.values() if isinstance(child, Layer)]
     assert any("未确权地" in name and "1 块 · 6.00 亩" in name for name in names)  # the piece of 4000.00 m²
     page = page_of(county)
     assert '<tr class="sum"><td>图块合计</td><td>3</td><td>24.00</td></tr>' in page

@@ -199,7 +199,7 @@ def test_a_click_in_a_pond_inside_a_piece_finds_the_patch_below(page):
         }""",
         X_CODE,
     )
-    page.evaluate("taotu.map.closePopup()")
+    page.evaluate("void taotu.map.closePopup()")
     page.mouse.click(*spot)
     assert "图斑面积" in card(page)
 

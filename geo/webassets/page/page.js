@@ -6,7 +6,7 @@ const taotu = (() => {
   const LABEL_ZOOM = 15, LABELS_AT_ONCE = 150;
   const data = JSON.parse(document.getElementById("taotu-data").textContent);
   const groups = {};
-  let map, card, names, pieceNames, findingsByCode;
+  let map, card, lit, names, pieceNames, findingsByCode;
 
   function element(tag, attributes, ...children) {
     const node = document.createElement(tag);
@@ -76,18 +76,21 @@ const taotu = (() => {
       this.byRow = [];
     },
     onAdd(onMap) {
+      if (!map) return; // the view is not set yet: drawn by start, once
       if (!this.byRow.length) this.build();
       L.FeatureGroup.prototype.onAdd.call(this, onMap);
+      resize();
     },
     build() {
       const { shapes, origin, style } = this.layer;
-      const look = { ...style, renderer: canvas };
+      const look = { ...style, renderer: canvas, height: data.order.indexOf(this.key) };
       shapes.forEach((shape, i) => {
         if (!shape) return;
         const feature = style.radius
           ? L.circleMarker([(origin[1] + shape[1]) / UNIT, (origin[0] + shape[0]) / UNIT], look)
           : L.polygon(rings(shape, origin), look);
         feature.row = i;
+        feature.key = this.key;
         this.byRow[i] = feature;
         this.addLayer(feature);
       });
@@ -96,8 +99,8 @@ const taotu = (() => {
         L.DomEvent.stopPropagation(event);
         open(this.key, event.layer.row, event.latlng);
       });
-      this.on("mouseover", (event) => event.layer.setStyle({ weight: (style.weight || 1) + 2.5, color: "#111" }));
-      this.on("mouseout", (event) => event.layer.setStyle({ weight: style.weight, color: style.color }));
+      this.on("mouseover", (event) => light(event.layer, true));
+      this.on("mouseout", (event) => event.layer !== lit && light(event.layer, false));
       this.bindTooltip((feature) => this.tip(feature.row), { sticky: true, opacity: 0.95 });
     },
     tip(row) {
@@ -108,14 +111,27 @@ const taotu = (() => {
     },
   });
 
+  function light(feature, on) {
+    const { style } = groups[feature.key].layer;
+    feature.setStyle(on ? { weight: (style.weight || 1) + 2.5, color: "#111" } : { weight: style.weight, color: style.color });
+  }
+
   const text = (raw) => element("i", {}, raw ?? "").innerHTML; // escapes markup
   const figure = (number) => (number === null || number === undefined ? "—"
     : number.toLocaleString("zh-CN", { minimumFractionDigits: 2, maximumFractionDigits: 2 }));
 
+  // Leaflet draws in the order of adding. One pass over its list puts every layer at its height again;
+  // bringing each shape to the front would cost a redraw a shape.
   function stack() {
-    for (const key of data.order) {
-      if (groups[key] && map.hasLayer(groups[key])) groups[key].bringToFront();
-    }
+    const list = [];
+    for (let order = canvas._drawFirst; order; order = order.next) list.push(order);
+    list.sort((one, other) => one.layer.options.height - other.layer.options.height);
+    list.forEach((order, i) => {
+      order.prev = list[i - 1] || null;
+      order.next = list[i + 1] || null;
+    });
+    canvas._drawFirst = list[0] || null;
+    canvas._drawLast = list[list.length - 1] || null;
   }
 
   function shown(fieldKind, raw) {
@@ -161,7 +177,10 @@ const taotu = (() => {
   }
 
   function open(key, row, place) {
+    if (lit) light(lit, false);
     card.setLatLng(place).setContent(content(key, row)).openOn(map);
+    lit = groups[key].byRow[row]; // the one the card speaks of stays lit while the card is open
+    light(lit, true);
     const button = card.getElement().querySelector(".leaflet-popup-close-button");
     if (button) button.setAttribute("aria-label", "关闭");
     const layer = data.layers[key];
@@ -305,7 +324,7 @@ const taotu = (() => {
     let room = LABELS_AT_ONCE;
     for (const key of data.order) {
       const layer = data.layers[key];
-      if (layer.table !== "pieces" || !groups[key] || !map.hasLayer(groups[key])) continue;
+      if (!layer.labelled || !map.hasLayer(groups[key])) continue;
       for (let i = 0; i < layer.count && room > 0; i += 1) {
         const place = centre(key, i);
         if (!place || !view.contains(place)) continue;
@@ -317,6 +336,15 @@ const taotu = (() => {
       }
     }
   }
+
+  // Seen from afar, full-sized points would cover the county.
+  function resize() {
+    for (const group of Object.values(groups)) {
+      const { radius } = group.layer.style;
+      if (radius && map.hasLayer(group)) group.eachLayer((point) => point.setRadius(pointRadius(radius)));
+    }
+  }
+  const pointRadius = (radius) => radius * (map.getZoom() < LABEL_ZOOM ? 0.5 : 1);
 
   function home() {
     const legend = map.getContainer().querySelector(".leaflet-control-layers");
@@ -359,10 +387,16 @@ const taotu = (() => {
     }
     addControls();
     home();
+    for (const group of Object.values(groups)) if (map.hasLayer(group)) group.onAdd(map);
     stack();
     map.on("layeradd layerremove", (event) => { if (event.layer instanceof CompactLayer) { stack(); label(); } });
     map.on("moveend", label);
-    map.on("popupclose", () => remember(""));
+    map.on("popupclose", () => {
+      remember("");
+      if (lit) light(lit, false);
+      lit = null;
+    });
+    map.on("zoomend", resize);
     label();
     startSearch();
     document.getElementById("fold").addEventListener("click", () => {
