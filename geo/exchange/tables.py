@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import pandas as pd
 import pyogrio
@@ -31,6 +32,8 @@ ROLES: Final = {
 }
 ROLE_TITLES: Final = {"rights": "承包地块信息 CBDKXX", "issuers": "发包方 FBF", "contractors": "承包方 CBF"}
 
+# Thirteen times as fast as openpyxl on a county's registrations, and it reads .xls too.
+_ENGINE: Final[Literal["calamine"] | None] = "calamine" if find_spec("python_calamine") else None
 _HEADER_ROWS: Final = 10  # a workbook may carry a title above its header
 _EXACT_DIGITS: Final = 1e15  # beyond fifteen digits a spreadsheet's number has lost its tail
 
@@ -100,7 +103,7 @@ def _names(file: Path) -> list[str]:
         return [file.stem]
     try:
         if suffix in WORKBOOKS:
-            with pd.ExcelFile(file) as book:
+            with pd.ExcelFile(file, engine=_ENGINE) as book:
                 return [str(name) for name in book.sheet_names]
         if suffix in (".gpkg", ".gdb"):
             return [str(name) for name, kind in pyogrio.list_layers(file) if kind is None]
@@ -278,7 +281,7 @@ def _csv(file: Path) -> pd.DataFrame:
 
 def _sheet(source: TableSource, role: str) -> pd.DataFrame:
     """A sheet below its header row, which is the first that names the role's fields."""
-    cells = pd.read_excel(source.file, sheet_name=source.table, header=None, dtype=object)
+    cells = pd.read_excel(source.file, sheet_name=source.table, header=None, dtype=object, engine=_ENGINE)
     for row in range(min(_HEADER_ROWS, len(cells))):
         names = [str(cell).strip() if pd.notna(cell) else f"_{at}" for at, cell in enumerate(cells.iloc[row])]
         if len(fields.match(names, role).fields) >= 2:  # noqa: PLR2004 - one could be chance
