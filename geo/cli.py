@@ -24,7 +24,7 @@ from geo.findings import gather
 from geo.pipeline import Inputs, Outcome, read_layers, reconcile_files
 from geo.reconcile import Settings
 from geo.reconcile.check import check as run_checks
-from geo.reconcile.sources import Sources, prepared
+from geo.reconcile.sources import prepared
 from geo.sample import SampleSettings, county, deliver
 
 P = ParamSpec("P")
@@ -142,34 +142,17 @@ def check(
         survey=survey, parcels=parcels, rights=rights, villages=villages, groups=groups, baseline=baseline
     )
     layers = read_layers(inputs)
-    checked = run_checks(
-        prepared(
-            Sources(
-                survey=layers.survey.table,
-                parcels=layers.parcels.table,
-                rights=layers.parcels.rights,
-                issuers=layers.parcels.issuers,
-                villages=layers.villages and layers.villages.table,
-                groups=layers.groups and layers.groups.table,
-                baseline=layers.baseline and layers.baseline.table,
-            )
-        )
-    )
+    checked = run_checks(prepared(layers.sources()))
     table = gather(
         [*(r.findings for r in layers.readings().values()), checked.findings], layers.survey.table.crs
     )
     if out is not None:
         ledger.write_findings(table, out)
-    counts = table.groupby(["severity", "rule", "title"], sort=False).size()
+    counts = reports.finding_counts(table)
     if as_json:
-        print(
-            json.dumps(
-                [{"severity": s, "rule": r, "title": t, "count": int(n)} for (s, r, t), n in counts.items()],
-                ensure_ascii=False,
-            )
-        )
+        print(counts.to_json(orient="records", force_ascii=False))
     else:
-        for (severity, _, title), count in counts.items():
+        for severity, title, count in zip(counts["severity"], counts["title"], counts["count"], strict=True):
             print(f"{_SEVERITY[severity]}  {count:>6}  {title}")
     raise typer.Exit(WITH_ERRORS if table["severity"].eq("error").any() else 0)
 
@@ -249,7 +232,7 @@ def _summary(outcome: Outcome) -> dict[str, Any]:
 
 
 def _summary_text(outcome: Outcome) -> str:
-    return reports.report_text(outcome.result.tables(), level="village")
+    return reports.report_text(workspace.open(outcome.out), level="village")
 
 
 @app.command("map")

@@ -4,7 +4,7 @@ A rule has its severity, Chinese title and advice in ``standards/rules.csv``;
 whoever meets a flaw says where it is and what he saw.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
@@ -27,11 +27,11 @@ def rules() -> pd.DataFrame:
 
 def findings(
     rule: str,
-    messages: str | Sequence[str],
+    messages: str | Iterable[str],
     *,
     layer: str,
     rows: pd.DataFrame | None = None,
-    row_code: str | Sequence[str] = "",
+    row_code: "str | Iterable[str] | pd.Series[str]" = "",
     **more: Any,  # noqa: ANN401 - further columns of the findings layer, scalars or sequences
 ) -> pd.DataFrame:
     """Rows for the findings table, all of one rule.
@@ -62,14 +62,15 @@ def findings(
         If the registry does not know ``rule``.
     """
     entry = rules().loc[rule]
-    count = len(rows) if rows is not None else (1 if isinstance(messages, str) else len(messages))
+    texts = messages if isinstance(messages, str) else list(messages)
+    count = len(rows) if rows is not None else (1 if isinstance(texts, str) else len(texts))
     if count == 0:
         return _nothing().copy()
     table = pd.DataFrame(index=range(count))
     for name in ("severity", "title", "advice"):
         table[name] = entry[name]
     table["rule"], table["layer"] = rule, layer
-    table["message"] = messages if isinstance(messages, str) else list(messages)
+    table["message"] = texts
     table["row_code"] = row_code if isinstance(row_code, str) else list(row_code)
     table["geometry"] = None
     if rows is not None:
@@ -81,6 +82,12 @@ def findings(
     for name, value in more.items():
         table[name] = value if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
     return schema.conform(table, "findings").drop(columns="finding_id")
+
+
+def joined(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Rows of several findings tables as one; an empty one if there is nothing."""
+    tables = [part for part in parts if len(part)]
+    return pd.concat(tables, ignore_index=True) if tables else _nothing().copy()
 
 
 @cache

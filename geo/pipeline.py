@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 import shapely
@@ -24,6 +24,7 @@ from geo.exchange import delivery, read
 from geo.reconcile import Reconciliation, Settings, reconcile
 from geo.reconcile.checkpoint import open_checkpoint
 from geo.reconcile.run import Progress
+from geo.reconcile.sources import Sources
 from geo.schema import conform
 
 Told = Callable[[str], None]
@@ -68,6 +69,22 @@ class Layers:
         roles = ("survey", "parcels", "villages", "groups", "baseline")
         return {role: reading for role in roles if (reading := getattr(self, role)) is not None}
 
+    def sources(self) -> Sources:
+        """Their tables, as a reconciliation takes them."""
+
+        def table(reading: read.Reading | None) -> Any:  # noqa: ANN401 - as the layer is
+            return None if reading is None else reading.table
+
+        return Sources(
+            survey=self.survey.table,
+            parcels=self.parcels.table,
+            rights=self.parcels.rights,
+            issuers=self.parcels.issuers,
+            villages=table(self.villages),
+            groups=table(self.groups),
+            baseline=table(self.baseline),
+        )
+
 
 @dataclass(slots=True)
 class Clock:
@@ -96,7 +113,8 @@ def read_layers(inputs: Inputs, *, personal: bool = False) -> Layers:
     """
     beside = delivery.find(inputs.survey) if inputs.survey.is_dir() else None
     held = delivery.find(inputs.parcels) if inputs.parcels.is_dir() else None
-    survey = read.survey((beside and beside.survey) or inputs.survey, personal=personal)
+    found = beside.survey if beside is not None else None
+    survey = read.survey(found or inputs.survey, personal=personal)
     parcels = read.parcels(inputs.parcels, rights=inputs.rights, personal=personal, near=survey.table)
 
     def other(path: Path | None, reader: Callable[..., read.Reading]) -> read.Reading | None:
@@ -105,8 +123,8 @@ def read_layers(inputs: Inputs, *, personal: bool = False) -> Layers:
     return Layers(
         survey=survey,
         parcels=parcels,
-        villages=other(inputs.villages or (beside and beside.villages), read.villages),
-        groups=other(inputs.groups or (held and held.groups), read.groups),
+        villages=other(inputs.villages or (None if beside is None else beside.villages), read.villages),
+        groups=other(inputs.groups or (None if held is None else held.groups), read.groups),
         baseline=other(inputs.baseline, read.baseline),
     )
 
@@ -163,14 +181,15 @@ def reconcile_files(  # noqa: PLR0913 - what the command line offers, by name
     checkpoint = open_checkpoint(target, run_id, resume=resume)
     with clock.stage("reconcile"):
         say("套合比对…")
+        sources = layers.sources()
         result = reconcile(
-            layers.survey.table,
-            layers.parcels.table,
-            villages=layers.villages and layers.villages.table,
-            baseline=layers.baseline and layers.baseline.table,
-            groups=layers.groups and layers.groups.table,
-            rights=layers.parcels.rights,
-            issuers=layers.parcels.issuers,
+            sources.survey,
+            sources.parcels,
+            villages=sources.villages,
+            baseline=sources.baseline,
+            groups=sources.groups,
+            rights=sources.rights,
+            issuers=sources.issuers,
             previous=previous,
             settings=settings,
             read_findings=[reading.findings for reading in layers.readings().values()],

@@ -36,7 +36,12 @@ from geo.ledger import write_ledger
 from geo.reconcile import reconcile
 from geo.standards import code_list
 
-plt.rcParams["font.sans-serif"] = ["Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Micro Hei", "sans-serif"]
+plt.rcParams["font.sans-serif"] = [
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "WenQuanYi Micro Hei",
+    "sans-serif",
+]
 plt.rcParams["axes.unicode_minus"] = False
 SAMPLE = next(Path("../data_samples").glob("**/三调")).parent
 HELD = next(SAMPLE.glob("*/矢量数据")).parent
@@ -56,20 +61,47 @@ inferred = pd.concat([reading.findings for reading in (survey, parcels, villages
 inferred[["severity", "title", "source_file", "message"]].head(12)
 
 # %%
-COLOURS = {"01": "#f2e6a0", "02": "#c9d88a", "03": "#7fae6b", "04": "#bcd9a3", "07": "#d98880", "10": "#9a9a9a"}
+COLOURS = {
+    "01": "#f2e6a0",
+    "02": "#c9d88a",
+    "03": "#7fae6b",
+    "04": "#bcd9a3",
+    "07": "#d98880",
+    "10": "#9a9a9a",
+}
 COLOURS |= {"11": "#9cc9e3", "12": "#d9c7a8", "06": "#b39bb5", "09": "#b39bb5"}
-NAMES = {"01": "耕地", "02": "园地", "03": "林地", "04": "草地", "07": "住宅", "10": "道路", "11": "水域", "12": "其他"}
+NAMES = {
+    "01": "耕地",
+    "02": "园地",
+    "03": "林地",
+    "04": "草地",
+    "07": "住宅",
+    "10": "道路",
+    "11": "水域",
+    "12": "其他",
+}
 land = survey.table
 fig, axes = plt.subplots(1, 2, figsize=(15, 7.5), sharex=True, sharey=True)
-land.plot(ax=axes[0], color=land["land_class"].str[:2].map(COLOURS).fillna("#eeeeee"), edgecolor="white", linewidth=0.15)
+land.plot(
+    ax=axes[0],
+    color=land["land_class"].str[:2].map(COLOURS).fillna("#eeeeee"),
+    edgecolor="white",
+    linewidth=0.15,
+)
 axes[0].set_title("三调：每一块地和它的地类")
-axes[0].legend(handles=[Patch(color=COLOURS[k], label=n) for k, n in NAMES.items()], loc="lower left", ncols=2)
+axes[0].legend(
+    handles=[Patch(color=COLOURS[k], label=n) for k, n in NAMES.items()], loc="lower left", ncols=2
+)
 land.plot(ax=axes[1], color="#f4f4f0")
 kinds = {"10": "#7f9c6c", "21": "#c6a15b", "22": "#d46a4c", "23": "#b07cc6", "99": "#8a8a8a"}
 with_land = parcels.table[parcels.table.geometry.notna()]
-with_land.plot(ax=axes[1], color=with_land["parcel_class"].map(kinds).fillna("#000000"), edgecolor="white", linewidth=0.1)
+with_land.plot(
+    ax=axes[1], color=with_land["parcel_class"].map(kinds).fillna("#000000"), edgecolor="white", linewidth=0.1
+)
 axes[1].set_title("确权：登记到户的承包地，以及自留地、机动地等")
-axes[1].legend(handles=[Patch(color=c, label=code_list("DKLB")[k]) for k, c in kinds.items()], loc="lower left")
+axes[1].legend(
+    handles=[Patch(color=c, label=code_list("DKLB")[k]) for k, c in kinds.items()], loc="lower left"
+)
 for ax in axes:
     villages.table.boundary.plot(ax=ax, color="#444444", linewidth=0.8)
     ax.set_axis_off()
@@ -152,7 +184,13 @@ fig.tight_layout()
 fig, ax = plt.subplots(figsize=(11, 4))
 for name, colour in {"SLIVER": "#c9b9a5", "STRIP": "#e8a33d", "BLOCK": "#d55e00"}.items():
     rows = pieces[pieces["piece_shape"] == name]
-    ax.scatter(rows["area_m2"], rows["mean_width_m"], s=7, color=colour, label=f"{code_list('piece_shape')[name]} {len(rows)}")
+    ax.scatter(
+        rows["area_m2"],
+        rows["mean_width_m"],
+        s=7,
+        color=colour,
+        label=f"{code_list('piece_shape')[name]} {len(rows)}",
+    )
 ax.set(xscale="log", yscale="log", xlabel="面积 m²", ylabel="平均宽度 2A/L，m", title="形状怎样分")
 ax.legend()
 fig.tight_layout()

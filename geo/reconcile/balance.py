@@ -4,7 +4,7 @@ Farmland = covered + blocks + strips + slivers on every row; state land and
 the land of share-based villages stand beside it. All sums are of whole cents.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -104,7 +104,7 @@ def _entries(patches: pd.DataFrame, pieces: pd.DataFrame, covered: pd.DataFrame)
     return pd.concat(parts, ignore_index=True)
 
 
-def _entry(village: pd.Series, group: pd.Series, **amounts: npt.NDArray[np.int64]) -> pd.DataFrame:
+def _entry(village: pd.Series, group: pd.Series, **amounts: npt.NDArray[Any]) -> pd.DataFrame:
     table = pd.DataFrame({"village_code": village.to_numpy(), "group_code": group.to_numpy()})
     for name in _SUMS:
         table[name] = np.asarray(amounts.get(name, 0), dtype=np.int64)

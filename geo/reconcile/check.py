@@ -19,7 +19,7 @@ from geopandas import GeoDataFrame
 
 from geo.area import ellipsoidal_area, net_area
 from geo.codes import is_digits
-from geo.findings import findings
+from geo.findings import findings, joined
 from geo.reconcile.classify import is_farmland
 from geo.reconcile.homes import Homes, homes
 from geo.reconcile.overlay import OverlaySettings, pairs
@@ -108,9 +108,7 @@ def check(sources: Sources, settings: CheckSettings | None = None, *, jobs: int 
         sources=sources,
         homes=where,
         geometry_area=area,
-        findings=pd.concat([part for part in parts if len(part)], ignore_index=True)
-        if any(map(len, parts))
-        else parts[0],
+        findings=joined(parts),
     )
 
 
@@ -193,7 +191,8 @@ def _messages(text: str, rows: pd.DataFrame) -> list[str]:
     if rows.empty:
         return []
     plain = rows.drop(columns="geometry").astype(object)
-    return [text.format(**row) for row in plain.where(plain.notna(), "").to_dict("records")]
+    records = plain.where(plain.notna(), "").to_dict("records")
+    return [text.format_map({str(name): value for name, value in row.items()}) for row in records]
 
 
 def _blank(values: "pd.Series[str]") -> "pd.Series[bool]":
@@ -258,7 +257,7 @@ def survey_planting(context: Context) -> pd.DataFrame:
     farmland = is_farmland(survey["land_class"])
     unknown = ~survey["planting_code"].isin(code_list("ZZSXDM"))
     refined = survey["detail_code"].isin(CAUTION_CODES) & ~survey["planting_code"].isin(["LS", "FLS", "LYFL"])
-    return pd.concat(
+    return joined(
         [
             _survey_rows(
                 context,
@@ -272,8 +271,7 @@ def survey_planting(context: Context) -> pd.DataFrame:
                 farmland & refined & ~unknown,
                 "图斑 {patch_code} 细化为 {detail_code}，种植属性不应为 {planting_code}",
             ),
-        ],
-        ignore_index=True,
+        ]
     )
 
 
@@ -286,7 +284,7 @@ def survey_slope(context: Context) -> pd.DataFrame:
     steep = farmland & survey["slope_class"].isin(["2", "3", "4", "5"])
     flat = farmland & survey["slope_class"].eq("1")
     bad_kind = (steep & ~survey["terrace_kind"].isin(["TT", "PD"])) | (flat & ~_blank(survey["terrace_kind"]))
-    return pd.concat(
+    return joined(
         [
             _survey_rows(
                 context,
@@ -300,8 +298,7 @@ def survey_slope(context: Context) -> pd.DataFrame:
                 bad_kind,
                 "图斑 {patch_code} 坡度级别 {slope_class}，耕地类型“{terrace_kind}”不符",
             ),
-        ],
-        ignore_index=True,
+        ]
     )
 
 
@@ -329,9 +326,7 @@ def survey_ridge(context: Context) -> pd.DataFrame:
         "非耕地图斑 {patch_code}（{land_class}）带有扣除系数、扣除面积或坡度级别": elsewhere,
         "图斑 {patch_code} 的图斑地类面积 {class_area_m2} 与 TBMJ × (1 - KCXS) 不符": differs,
     }
-    return pd.concat(
-        [_survey_rows(context, "survey_ridge", bad, text) for text, bad in cases.items()], ignore_index=True
-    )
+    return joined([_survey_rows(context, "survey_ridge", bad, text) for text, bad in cases.items()])
 
 
 @rule
@@ -351,7 +346,7 @@ def survey_area(context: Context) -> pd.DataFrame:
             rows["patch_code"], rows["patch_area_m2"], survey_area[differs], strict=True
         )
     ]
-    return pd.concat(
+    return joined(
         [
             _survey_rows(
                 context,
@@ -360,8 +355,7 @@ def survey_area(context: Context) -> pd.DataFrame:
                 "图斑 {patch_code} 没有图斑面积（TBMJ），改用图形椭球面积",
             ),
             findings("survey_area_differs", messages, layer="survey", rows=rows, row_code=rows["patch_code"]),
-        ],
-        ignore_index=True,
+        ]
     )
 
 
@@ -392,7 +386,7 @@ def parcel_code_form(context: Context) -> pd.DataFrame:
     differs = ~bad & (code.str[:14] != issuer)
     contractor = parcels["contractor_code"].fillna("")
     bad_contractor = contractor.ne("") & (~is_digits(contractor, 18) | (contractor.str[:14] != issuer))
-    return pd.concat(
+    return joined(
         [
             _parcel_rows(context, "parcel_code_form", bad, "地块代码“{parcel_code}”不是 19 位数字"),
             _parcel_rows(
@@ -407,8 +401,7 @@ def parcel_code_form(context: Context) -> pd.DataFrame:
                 bad_contractor,
                 "地块 {parcel_code} 的承包方编码“{contractor_code}”不是 18 位数字或不属于发包方 {issuer_code}",
             ),
-        ],
-        ignore_index=True,
+        ]
     )
 
 
@@ -431,7 +424,7 @@ def parcel_rights(context: Context) -> pd.DataFrame:
     if not parcels["has_rights"].any():
         return findings("parcel_without_rights", [], layer="parcels")
     contract = parcels["parcel_class"].eq("10")
-    return pd.concat(
+    return joined(
         [
             _parcel_rows(
                 context,
@@ -445,8 +438,7 @@ def parcel_rights(context: Context) -> pd.DataFrame:
                 ~contract & parcels["has_rights"],
                 "地块 {parcel_code} 类别为 {parcel_class}，却有承包地块信息记录；不计入已确权",
             ),
-        ],
-        ignore_index=True,
+        ]
     )
 
 
@@ -485,7 +477,7 @@ def parcel_wrong_village(context: Context) -> pd.DataFrame:
         at_home = village.to_numpy(dtype=object)[away][patch] == home.to_numpy(dtype=object)[rows[hit]]
         wrong.iloc[rows[hit[at_home]]] = False
     outside = lies.eq("") & context.sources.parcels.geometry.notna()
-    return pd.concat(
+    return joined(
         [
             _parcel_rows(
                 context,
@@ -494,8 +486,7 @@ def parcel_wrong_village(context: Context) -> pd.DataFrame:
                 "地块 {parcel_code} 属于村 {village_code}，却落在村 {location}",
             ),
             _parcel_rows(context, "parcel_outside", outside, "地块 {parcel_code} 不在任何村的范围内"),
-        ],
-        ignore_index=True,
+        ]
     )
 
 
@@ -520,22 +511,21 @@ def parcel_off_farmland(context: Context) -> pd.DataFrame:
     off = np.zeros(len(parcels), dtype=bool)
     off[doubtful[1 - share > context.settings.off_farmland_share]] = True
     index = parcels.index
-    return pd.concat(
+    return joined(
         [
             _parcel_rows(
                 context,
                 "parcel_off_farmland",
-                pd.Series(off, index=index),
+                pd.Series(off, index=index, dtype="bool"),
                 "承包地块 {parcel_code} 过半不在三调耕地上",
             ),
             _parcel_rows(
                 context,
                 "parcel_on_state_land",
-                pd.Series(on_state, index=index),
+                pd.Series(on_state, index=index, dtype="bool"),
                 "承包地块 {parcel_code} 落在国有耕地上",
             ),
-        ],
-        ignore_index=True,
+        ]
     )
 
 
@@ -596,7 +586,7 @@ def parcel_overlap(context: Context) -> pd.DataFrame:
         row_code=list(sums.index),
         village_code=list(sums.index),
     )
-    return pd.concat([listed, fringes], ignore_index=True)
+    return joined([listed, fringes])
 
 
 @rule

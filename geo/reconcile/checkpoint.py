@@ -41,7 +41,7 @@ class Checkpoint:
             path = folder / f"{name}.parquet"
             plain = name == "covered"
             tables[name] = pd.read_parquet(path) if plain else gpd.read_parquet(path)
-        return VillagePart(**tables)
+        return VillagePart(**tables)  # type: ignore[arg-type] # each as it was saved
 
     def save(self, village: str, part: "VillagePart") -> None:
         """Keep a finished village.

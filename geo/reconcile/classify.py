@@ -210,5 +210,5 @@ def _percent(share: Floats) -> npt.NDArray[np.object_]:
 def _join(*parts: "str | npt.NDArray[np.object_]") -> npt.NDArray[np.object_]:
     out: npt.NDArray[np.object_] | str = ""
     for part in parts:
-        out = out + part  # type: ignore[operator] # object arrays of str add elementwise
+        out = out + part  # object arrays of str add elementwise
     return np.asarray(out, dtype=object)

@@ -17,7 +17,7 @@ import shapely
 from geopandas import GeoDataFrame
 
 from geo.codes import CLASS_LETTERS, LAST_SERIAL
-from geo.findings import findings
+from geo.findings import findings, joined
 from geo.schema import conform
 
 READING_BAND_M: Final = 200.0  # height of a line of reading: west to east in it, then the next one south
@@ -93,7 +93,7 @@ def allocate(
     return Allocation(
         pieces=out,
         register=_registered(old, out[key != ""], run_id),
-        findings=pd.concat(notes, ignore_index=True),
+        findings=joined(notes),
     )
 
 

@@ -15,7 +15,7 @@ import shapely
 from geopandas import GeoDataFrame
 
 from geo.codes import is_digits, lookup
-from geo.findings import findings
+from geo.findings import findings, joined
 from geo.reconcile.sources import Sources
 
 NO_VILLAGE: Final = "0" * 12  # a patch whose codes name no village
@@ -59,7 +59,7 @@ def homes(sources: Sources) -> Homes:
         parcel_village=parcel_village,
         parcel_location=where,
         village_names=names,
-        findings=pd.concat([notes, _enclave_findings(survey, elsewhere, village)], ignore_index=True),
+        findings=joined([notes, _enclave_findings(survey, elsewhere, village)]),
     )
 
 
@@ -122,8 +122,7 @@ def _issuer_villages(
         findings(rule, message, layer="parcels", row_code=code)
         for rule, message, code in zip(rules, messages, codes, strict=True)
     ]
-    empty = findings("issuer_village_mapped", [], layer="parcels")
-    return mapping, pd.concat([empty, *parts], ignore_index=True)
+    return mapping, joined(parts)
 
 
 def _enclave_findings(
@@ -134,7 +133,7 @@ def _enclave_findings(
     land = survey.assign(village_code=village)
     unflagged = land[elsewhere & ~flagged]
     pointless = land[flagged & collective & ~elsewhere]
-    return pd.concat(
+    return joined(
         [
             findings(
                 "enclave_not_flagged",
@@ -153,8 +152,7 @@ def _enclave_findings(
                 rows=pointless,
                 row_code=pointless["patch_code"],
             ),
-        ],
-        ignore_index=True,
+        ]
     )
 
 

@@ -77,7 +77,9 @@ def owner_groups(
 
     unit = pieces["owner_unit_code"].fillna("").to_numpy(dtype=object)
     # 12 + group 4 + branch 3; only a group number of two digits fits the 14-digit issuer code.
-    named = open_ & np.array([re.fullmatch(r"\d{12}00(?!00)\d{2}\d{3}", u) is not None for u in unit], dtype=bool)
+    named = open_ & np.array(
+        [re.fullmatch(r"\d{12}00(?!00)\d{2}\d{3}", u) is not None for u in unit], dtype=bool
+    )
     rows = np.flatnonzero(named)
     names = np.array([f"{v}{u[14:16]}" for v, u in zip(village[rows], unit[rows], strict=True)], dtype=object)
     settle(rows, names, np.ones(len(rows)), "OWNER_UNIT")
@@ -140,7 +142,7 @@ def _by_nearest(
         names = parcels["issuer_code"].to_numpy(dtype=object)[here][other]
         won, names, _ = _most_say(asking[row], names, np.ones(len(row)))
         reach = pd.Series(distance).groupby(asking[row]).min()
-        found.append((won, names, 0.5 * (1.0 - reach.loc[won].to_numpy() / far_m)))
+        found.append((won, names, 0.5 * (1.0 - reach.reindex(won).to_numpy() / far_m)))
     if not found:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=object), np.empty(0)
     return (
@@ -156,10 +158,9 @@ def _most_say(
     """The name with most say in each row, and its share; ties go to the lesser name."""
     if not len(row):
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=object), np.empty(0)
-    table = pd.DataFrame({"row": row, "name": name, "say": say})
-    table = table.groupby(["row", "name"], as_index=False)["say"].sum()
-    total = table.groupby("row")["say"].transform("sum")
-    table["share"] = table["say"] / total
+    summed = pd.DataFrame({"row": row, "name": name, "say": say}).groupby(["row", "name"])["say"].sum()
+    table = summed.reset_index()
+    table["share"] = table["say"] / table.groupby("row")["say"].transform("sum")
     # Sums of floats depend on their order; a share is compared at 1e-9 so that ties stay ties.
     best = table.assign(rank=table["share"].round(9)).sort_values(
         ["row", "rank", "name"], ascending=[True, False, True]

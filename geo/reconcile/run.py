@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from os import cpu_count
-from typing import Final
+from typing import Any, Final
 
 import geopandas as gpd
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import shapely
 from geopandas import GeoDataFrame
+from pyproj import CRS
 
 from geo.area import apportion, ellipsoidal_area, mu, net_area
 from geo.codes import lookup
@@ -299,6 +301,7 @@ def _roles(checked: Checked) -> tuple[GeoDataFrame, GeoDataFrame, list[pd.DataFr
 
 def _by_village(work: _Work, checkpoint: Checkpoint | None, progress: Progress | None) -> list[VillagePart]:
     rows = work.farmland.groupby("location_village", sort=True).indices
+    villages = [str(village) for village in rows]
     jobs = work.settings.jobs or cpu_count() or 1
     inner = 1 if len(rows) >= jobs else jobs
 
@@ -312,14 +315,14 @@ def _by_village(work: _Work, checkpoint: Checkpoint | None, progress: Progress |
 
     done: list[VillagePart] = []
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        for village, part in zip(rows, pool.map(one, rows), strict=True):
+        for village, part in zip(villages, pool.map(one, villages), strict=True):
             done.append(part)
             if progress is not None:
                 progress(len(done), len(rows), work.checked.homes.village_names.get(village, village))
     return done
 
 
-def _near(layer: GeoDataFrame, box: tuple[float, float, float, float], margin: float) -> GeoDataFrame:
+def _near(layer: GeoDataFrame, box: npt.NDArray[np.float64], margin: float) -> GeoDataFrame:
     """Rows whose bounds meet a box, in their order."""
     west, south, east, north = box
     hits = layer.sindex.query(shapely.box(west - margin, south - margin, east + margin, north + margin))
@@ -330,7 +333,7 @@ def village_part(work: _Work, patches: GeoDataFrame, *, jobs: int) -> VillagePar
     """Overlay, areas, shapes, classes and groups of one village's patches."""
     settings = work.settings
     patches = patches.sort_values(["patch_code", "source_row"], kind="stable").reset_index(drop=True)
-    box = tuple(patches.total_bounds)
+    box = patches.total_bounds
     covering = _near(work.covering, box, NEAR_MARGIN_M)
     laid = overlay(patches, covering, replace(settings.overlay, jobs=jobs))
     shaped = shape(laid.pieces, settings.shape, jobs=jobs)
@@ -436,11 +439,10 @@ def _covered_by_group(patches: GeoDataFrame, covering: GeoDataFrame) -> pd.DataF
     # Only a patch with parcels of several groups needs their common areas measured.
     common = shapely.area(shapely.intersection(polygons[row[at]], others[other[at]]))
     pairs.loc[at, "share"] = common
-    shares = pairs.groupby(["row", "group"], as_index=False)["share"].sum()
-    lone = np.setdiff1d(np.arange(len(land)), shares["row"].to_numpy())
-    shares = pd.concat(
-        [shares, pd.DataFrame({"row": lone, "group": village[lone] + "00", "share": 1.0})], ignore_index=True
-    ).sort_values(["row", "group"])
+    lone = np.setdiff1d(np.arange(len(land)), row)
+    alone = pd.DataFrame({"row": lone, "other": -1, "group": village[lone] + "00", "share": 1.0})
+    every = pd.concat([pairs, alone], ignore_index=True)
+    shares = every.groupby(["row", "group"], sort=True)["share"].sum().reset_index()
     total = shares.groupby("row")["share"].transform("sum")
     shares["share"] = shares["share"].where(total > 0, 1.0)
     at_row = shares["row"].to_numpy(dtype=np.int64)
@@ -461,7 +463,7 @@ def _found(done: list[VillagePart], sources: Sources) -> GeoDataFrame:
 def _finished(pieces: GeoDataFrame, previous: Mapping[str, pd.DataFrame] | None) -> GeoDataFrame:
     """Pieces with sheet and state, sorted by key; those without a code come last, by patch."""
     points = gpd.GeoSeries(pieces.geometry.representative_point(), crs=pieces.crs)
-    lonlat = points.to_crs(points.crs.geodetic_crs)
+    lonlat = points.to_crs(CRS(pieces.crs).geodetic_crs)  # type: ignore[arg-type] # a projected CRS has one
     out = pieces.assign(sheet_code=sheet_code(lonlat.x.to_numpy(), lonlat.y.to_numpy(), 2_000))
     before = _previous(previous, "pieces")
     if before is not None:
@@ -477,7 +479,7 @@ def _finished(pieces: GeoDataFrame, previous: Mapping[str, pd.DataFrame] | None)
     return out.loc[order].reset_index(drop=True)
 
 
-def _previous(previous: Mapping[str, pd.DataFrame] | None, layer: str) -> "pd.DataFrame | None":
+def _previous(previous: Mapping[str, pd.DataFrame] | None, layer: str) -> Any:  # noqa: ANN401 - with geometry or without, as the layer is
     return None if previous is None else previous.get(layer)
 
 
@@ -508,7 +510,7 @@ def _names(checked: Checked) -> dict[str, str]:
     return {**groups, **checked.homes.village_names}
 
 
-def _layer(table: pd.DataFrame, layer: str, crs: object) -> GeoDataFrame:
+def _layer(table: pd.DataFrame, layer: str, crs: Any) -> GeoDataFrame:  # noqa: ANN401 - whatever pyproj takes
     """Just the promised columns and the geometry."""
     out = conform(table, layer)[[*column_names(layer), "geometry"]]
     return gpd.GeoDataFrame(out, geometry="geometry", crs=crs)

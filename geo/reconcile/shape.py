@@ -40,7 +40,9 @@ class ShapeSettings:
 
     min_block_area_m2: float = 100.0  # 0.15 mu; the survey itself maps farmland from 400 m² on
     opening_width_m: float = 5.0  # two borders, each off by 2.5 m, may leave a gap this wide that is no land
-    min_block_width_m: float = 2.5  # mean width 2A/L of a block; a long one is its width, a square half its side
+    min_block_width_m: float = (
+        2.5  # mean width 2A/L of a block; a long one is its width, a square half its side
+    )
     min_strip_area_m2: float = 50.0  # a strip worth a look in the field; less is mismatch
     min_strip_width_m: float = 1.5  # mean width 2A/L; parcels' borders wander this far on their own
     min_arm_area_m2: float = 2.0  # arms and corners smaller than this stay with their block

@@ -18,7 +18,11 @@ _ORDER: Final = {
     "groups": ("group_code",),
     "baseline": ("location_unit_code", "patch_number", "source_file", "source_row"),
 }
-_NEEDED: Final = {"survey": ("land_class",), "parcels": ("parcel_code", "parcel_class"), "baseline": ("land_class",)}
+_NEEDED: Final = {
+    "survey": ("land_class",),
+    "parcels": ("parcel_code", "parcel_class"),
+    "baseline": ("land_class",),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -74,9 +78,9 @@ def _in_order(layer: GeoDataFrame, codes: tuple[str, ...]) -> GeoDataFrame:
     """Rows by code, then by place: whatever the order they came in, the rest of the work sees them in one."""
     bounds = layer.geometry.bounds
     keys = [layer[code] for code in codes] + [bounds["minx"], -bounds["maxy"], layer.geometry.area]
-    order = pd.concat(keys, axis=1, ignore_index=True)
-    order = order.sort_values(list(order.columns), kind="stable").index
-    return layer.loc[order].reset_index(drop=True)
+    table = pd.concat(keys, axis=1, ignore_index=True)
+    order = table.sort_values(list(table.columns), kind="stable").index.to_numpy()
+    return layer.iloc[order].reset_index(drop=True)
 
 
 def _placed(name: str, layer: GeoDataFrame, crs: CRS) -> GeoDataFrame:
@@ -87,5 +91,7 @@ def _placed(name: str, layer: GeoDataFrame, crs: CRS) -> GeoDataFrame:
     if layer.crs is None:
         return layer.set_crs(crs).reset_index(drop=True)
     if layer.crs != crs:
-        raise MismatchError(f"图层 {name} 的坐标系是 {layer.crs.name}，三调是 {crs.name}；请先转换到同一坐标系")
+        raise MismatchError(
+            f"图层 {name} 的坐标系是 {layer.crs.name}，三调是 {crs.name}；请先转换到同一坐标系"
+        )
     return layer.reset_index(drop=True)

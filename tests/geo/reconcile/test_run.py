@@ -4,11 +4,11 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as options
 from hypothesis import strategies as st
-from tests.geo.reconcile.land import CRS, GROUP, VILLAGE, X0, Y0, parcels, square, survey
 from shapely import Polygon, affinity
 
 from geo.errors import MismatchError, MissingColumnError, MissingDatumError
 from geo.reconcile import Settings, reconcile
+from tests.geo.reconcile.land import CRS, GROUP, VILLAGE, X0, Y0, parcels, square, survey
 
 PATCH = square(0, 0, 100, 100)
 COVERED = square(0, 0, 60, 100)
