@@ -30,7 +30,7 @@ def create_app(workspace_path: str | PathLike[str]) -> FastAPI:
     # The usual documentation pages fetch their scripts from outside; /openapi.json is all inside.
     app = FastAPI(title="套图", summary="剩余耕地图块：地图、图层与面积平衡", docs_url=None, redoc_url=None)
     app.state.source = Source(Path(workspace_path))
-    app.add_middleware(GZipMiddleware, minimum_size=1000)
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)
     errors.add_handlers(app)
     for resource in (health, page, collections, pieces, balance):
         app.include_router(resource.router)

@@ -269,7 +269,9 @@ def _asset(name: str) -> str:
 def _leaflet() -> str:
     code = _asset(f"{_LEAFLET}/leaflet.js")
     code = code.replace("https://leafletjs.com", "#")  # in its licence line and in a prefix we do not show
-    return re.sub(r"//# sourceMappingURL=\S+\s*$", "", code)
+    code = re.sub(r"//# sourceMappingURL=\S+\s*$", "", code)
+    # Every page is a copy of the library, and its licence asks to go with each.
+    return f"/*\n{_asset(f'{_LEAFLET}/LICENSE.txt')}*/\n{code}"
 
 
 def _styles() -> str:

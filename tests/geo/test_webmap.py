@@ -287,6 +287,12 @@ def test_an_old_map_survives_a_failed_writing(tmp_path):
     assert target.read_text(encoding="utf-8") == "old"
 
 
+def test_the_library_s_licence_goes_with_every_page():
+    licence = (files("geo") / "webassets" / "leaflet-1.9.4" / "LICENSE.txt").read_text(encoding="utf-8")
+    assert "Redistribution and use" in licence
+    assert licence in page_of(county_map(county_tables()))
+
+
 def test_vendored_files_are_those_of_the_manifest():
     folder = files("geo") / "webassets"
     for package in json.loads((folder / "manifest.json").read_text(encoding="utf-8")):
