@@ -196,7 +196,13 @@ def robust_bounds(geometry: GeoSeries) -> Bounds | None:
 
 
 def lonlat_bounds(bounds: Bounds, crs: CRS) -> Bounds:
-    """Bounds in degrees on the system's own datum."""
+    """Bounds in degrees on the system's own datum.
+
+    Raises
+    ------
+    MissingDatumError
+        If ``crs`` is tied to no ellipsoid.
+    """
     geodetic = crs.geodetic_crs
     if geodetic is None:
         raise MissingDatumError(f"坐标系 {crs.name} 没有大地基准")
@@ -371,6 +377,11 @@ def convert(layer: GeoDataFrame, crs: CRS) -> GeoDataFrame:
     The official parameters between the datums are restricted, and those PROJ
     knows are for other regions, so no shift is applied: the layer then lies tens
     of metres off until a local one is estimated (`same_datum` tells).
+
+    Raises
+    ------
+    MissingDatumError
+        If the layer has no system, or either is tied to no ellipsoid.
     """
     if layer.crs is None:
         raise MissingDatumError("图层没有坐标系，无法转换")

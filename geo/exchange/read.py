@@ -116,6 +116,8 @@ def survey(  # noqa: PLR0913 - what a caller may know of a file, by name
         If DLBM is missing.
     MissingDatumError
         If the coordinate system is not known.
+    MismatchError
+        If no row is located in ``county``.
     """
     how = How(layer=layer, near=near, crs=crs, personal=personal)
     table, notes, files = gather(path, "survey", ("DLBM",), how)
