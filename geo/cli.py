@@ -49,6 +49,11 @@ Rights = Annotated[
 Villages = Annotated[Path | None, typer.Option(help="村级调查区 CJDCQ；三调文件夹内的可自动找到")]
 Groups = Annotated[Path | None, typer.Option(help="组级区域 ZJQY")]
 Baseline = Annotated[Path | None, typer.Option(help="基期调查（二调 DLTB），用于区分未确权地与新增地")]
+SurveyCrs = Annotated[
+    str | None, typer.Option("--survey-crs", help="三调坐标系（如 EPSG:4526），文件未注明时用")
+]
+ParcelsCrs = Annotated[str | None, typer.Option("--parcels-crs", help="确权坐标系，文件未注明时用")]
+BaselineCrs = Annotated[str | None, typer.Option("--baseline-crs", help="基期坐标系，文件未注明时用")]
 Personal = Annotated[bool, typer.Option("--personal", help="读取个人信息列（默认不读）")]
 Jobs = Annotated[int, typer.Option(min=0, help="线程数，0 为全部核心")]
 AsJson = Annotated[bool, typer.Option("--json", help="在标准输出打印机器可读的摘要")]
@@ -134,12 +139,23 @@ def check(
     villages: Villages = None,
     groups: Groups = None,
     baseline: Baseline = None,
+    survey_crs: SurveyCrs = None,
+    parcels_crs: ParcelsCrs = None,
+    baseline_crs: BaselineCrs = None,
     out: Annotated[Path | None, typer.Option(help="问题清单 CSV")] = None,
     as_json: AsJson = False,
 ) -> None:
     """只检查数据，列出问题清单。"""
     inputs = Inputs(
-        survey=survey, parcels=parcels, rights=rights, villages=villages, groups=groups, baseline=baseline
+        survey=survey,
+        parcels=parcels,
+        rights=rights,
+        villages=villages,
+        groups=groups,
+        baseline=baseline,
+        survey_crs=survey_crs,
+        parcels_crs=parcels_crs,
+        baseline_crs=baseline_crs,
     )
     layers = read_layers(inputs)
     checked = run_checks(prepared(layers.sources()))
@@ -170,6 +186,9 @@ def reconcile(
     villages: Villages = None,
     groups: Groups = None,
     baseline: Baseline = None,
+    survey_crs: SurveyCrs = None,
+    parcels_crs: ParcelsCrs = None,
+    baseline_crs: BaselineCrs = None,
     jobs: Jobs = 0,
     resume: Annotated[bool, typer.Option("--resume", help="接着上次中断处继续")] = False,
     personal: Personal = False,
@@ -177,7 +196,15 @@ def reconcile(
 ) -> None:
     """主任务：三调套合确权，得到面积平衡、编号稳定的未确权耕地清单。"""
     inputs = Inputs(
-        survey=survey, parcels=parcels, rights=rights, villages=villages, groups=groups, baseline=baseline
+        survey=survey,
+        parcels=parcels,
+        rights=rights,
+        villages=villages,
+        groups=groups,
+        baseline=baseline,
+        survey_crs=survey_crs,
+        parcels_crs=parcels_crs,
+        baseline_crs=baseline_crs,
     )
     outcome = _reconciled(inputs, out, Settings(jobs=jobs), resume=resume, personal=personal)
     print(json.dumps(_summary(outcome), ensure_ascii=False) if as_json else _summary_text(outcome))

@@ -8,6 +8,7 @@ is in it.
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,6 +43,9 @@ class Inputs:
     villages: Path | None = None
     groups: Path | None = None
     baseline: Path | None = None
+    survey_crs: str | None = None  # where a file does not say, and nothing else can tell
+    parcels_crs: str | None = None
+    baseline_crs: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,6 +67,8 @@ class Layers:
     villages: read.Reading | None = None
     groups: read.Reading | None = None
     baseline: read.Reading | None = None
+    county_name: str = ""  # as the delivery folder says it
+    chosen: tuple[pd.DataFrame, ...] = ()  # findings on which of several files was taken
 
     def readings(self) -> "dict[str, read.Reading | read.ParcelsReading]":
         """Those that are there, by role."""
@@ -113,20 +119,30 @@ def read_layers(inputs: Inputs, *, personal: bool = False) -> Layers:
     """
     beside = delivery.find(inputs.survey) if inputs.survey.is_dir() else None
     held = delivery.find(inputs.parcels) if inputs.parcels.is_dir() else None
-    found = beside.survey if beside is not None else None
-    survey = read.survey(found or inputs.survey, personal=personal)
-    parcels = read.parcels(inputs.parcels, rights=inputs.rights, personal=personal, near=survey.table)
-
-    def other(path: Path | None, reader: Callable[..., read.Reading]) -> read.Reading | None:
-        return None if path is None else reader(path, near=survey.table)
-
+    taken = beside.survey if beside is not None else None
+    survey = read.survey(taken or inputs.survey, personal=personal, crs=inputs.survey_crs)
+    near = survey.table
+    parcels = read.parcels(
+        inputs.parcels, rights=inputs.rights, personal=personal, near=near, crs=inputs.parcels_crs
+    )
+    villages = inputs.villages or (None if beside is None else beside.villages)
+    groups = inputs.groups or (None if held is None else held.groups)
+    baseline = inputs.baseline or (None if beside is None else beside.baseline)
     return Layers(
         survey=survey,
         parcels=parcels,
-        villages=other(inputs.villages or (None if beside is None else beside.villages), read.villages),
-        groups=other(inputs.groups or (None if held is None else held.groups), read.groups),
-        baseline=other(inputs.baseline, read.baseline),
+        villages=None if villages is None else read.villages(villages, near=near),
+        groups=None if groups is None else read.groups(groups, near=near),
+        baseline=None if baseline is None else read.baseline(baseline, near=near, crs=inputs.baseline_crs),
+        county_name=_county_name(inputs.parcels),
+        chosen=tuple(folder.findings for folder in (beside,) if folder is not None),
     )
+
+
+def _county_name(path: Path) -> str:
+    """Name of the county from its delivery folder, as 寿阳县 of 140725寿阳县; empty if there is none."""
+    named = [re.fullmatch(r"\d{6}(\D+)", part) for part in (path.name, path.resolve().parent.name)]
+    return next((match[1] for match in named if match), "")
 
 
 def reconcile_files(  # noqa: PLR0913 - what the command line offers, by name
@@ -192,7 +208,8 @@ def reconcile_files(  # noqa: PLR0913 - what the command line offers, by name
             issuers=sources.issuers,
             previous=previous,
             settings=settings,
-            read_findings=[reading.findings for reading in layers.readings().values()],
+            read_findings=[*(reading.findings for reading in layers.readings().values()), *layers.chosen],
+            county_name=layers.county_name,
             run_id=run_id,
             checkpoint=checkpoint,
             progress=progress,

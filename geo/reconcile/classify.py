@@ -119,7 +119,7 @@ def classify(
         source[applies] = origin
         reason[applies] = text[applies]
     has_evidence = (listed != "") & (source == "BASELINE")
-    reason[has_evidence] = reason[has_evidence] + "；确权成果另有" + listed[has_evidence]
+    reason[has_evidence] = reason[has_evidence] + "；确权成果另有" + _spoken(listed[has_evidence])
     return pd.DataFrame(
         {
             "piece_class": piece_class,
@@ -201,6 +201,10 @@ def _parcel_names(parcel_class: pd.Series, chief: npt.NDArray[np.int64]) -> npt.
     known = code_list("DKLB")
     names = np.array([known.get(code, code) for code in parcel_class] + ["不详"], dtype=object)
     return names[chief]
+
+
+def _spoken(codes: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
+    return np.array([text.replace(";", "、") for text in codes], dtype=object)
 
 
 def _percent(share: Floats) -> npt.NDArray[np.object_]:

@@ -96,6 +96,7 @@ def reconcile(  # noqa: PLR0913 - every layer a county may have, by name
     previous: Mapping[str, pd.DataFrame] | None = None,
     settings: Settings | None = None,
     read_findings: Iterable[pd.DataFrame] = (),
+    county_name: str = "",
     run_id: str = "",
     checkpoint: Checkpoint | None = None,
     progress: Progress | None = None,
@@ -118,6 +119,8 @@ def reconcile(  # noqa: PLR0913 - every layer a county may have, by name
         Everything that decides the result.
     read_findings : iterable of DataFrame
         Findings of reading, put into the same table.
+    county_name : str
+        Name of the county in the balance.
     run_id : str
         Written into the code register.
     checkpoint : Checkpoint, optional
@@ -165,7 +168,7 @@ def reconcile(  # noqa: PLR0913 - every layer a county may have, by name
         register=_previous(previous, "code_register"),
     )
     pieces = _finished(allocation.pieces, previous)
-    names = _names(checked)
+    names = _names(checked) | dict.fromkeys(laid["village_code"].str[:6].unique(), county_name)
     covered = pd.concat([part.covered for part in done], ignore_index=True)
     every = [
         *read_findings,
