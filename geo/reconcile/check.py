@@ -38,8 +38,9 @@ class CheckSettings:
     area_tolerance_m2: float = 1.0  # |TBMJ - area of the geometry|: both this
     area_tolerance_share: float = 0.001  # and this share must be exceeded
     parcel_area_share: float = 0.2  # |SCMJ - area of the geometry| over this share
-    overlap_area_m2: float = 30.0  # two parcels over each other by this much ...
-    overlap_width_m: float = 1.5  # ... and this wide (2 A / perimeter) are one land with two rights
+    overlap_area_m2: float = 100.0  # two parcels over each other by this much ...
+    overlap_width_m: float = 2.5  # ... and this wide (2 A / perimeter) are one land with two rights
+    overlap_share: float = 0.3  # and so is this share of the lesser one: borders err by metres, not by fields
     survey_overlap_m2: float = 1.0  # two patches over each other by this much
     off_farmland_share: float = 0.5  # a parcel with more than this of its land off farmland
 
@@ -559,10 +560,12 @@ def parcel_overlap(context: Context) -> pd.DataFrame:
     parcels, settings = context.sources.parcels, context.settings
     held = parcels[(parcels["parcel_class"].eq("10") & parcels.geometry.notna()).to_numpy(dtype=bool)]
     found = pairs(held, settings=context.overlay)
-    wide = found["overlap_m2"] >= settings.overlap_area_m2
     polygons = np.asarray(held.geometry.array)
-    common = shapely.intersection(polygons[found["left"][wide]], polygons[found["right"][wide]])
-    wide[wide] = 2 * shapely.area(common) / shapely.length(common) >= settings.overlap_width_m
+    lesser = np.minimum(shapely.area(polygons[found["left"]]), shapely.area(polygons[found["right"]]))
+    large = found["overlap_m2"] >= settings.overlap_area_m2
+    common = shapely.intersection(polygons[found["left"][large]], polygons[found["right"][large]])
+    large[large] = 2 * shapely.area(common) / shapely.length(common) >= settings.overlap_width_m
+    wide = large | (found["overlap_m2"] >= settings.overlap_share * lesser)
     village = context.homes.parcel_village
     real, fringe = found[wide], found[~wide]
     first = _at_home(held.iloc[real["left"]], village)
