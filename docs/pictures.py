@@ -39,6 +39,7 @@ NARROW = {"STRIP": ("细条", "#a3a6d0"), "SLIVER": ("碎屑", "#b983a5")}
 CONFIRMED = ("已确权地块", "#d3d7d3", "#ffffff")
 
 CLOSE_M = (640.0, 498.0)  # width and height of the close look
+ENOUGH_M2 = 4000.0  # of one piece in it: a larger one only fills the window
 LABELLED_M2 = 400.0  # the survey's own least area of a farmland patch
 LABEL_M = (58.0, 30.0)  # room that a label takes there
 SAFE_M = 1.0  # the narrowest thing worth a colour in the overview
@@ -66,7 +67,7 @@ def picture(layers: Layers) -> Figure:
     close = figure.add_axes((0.605, 0.365, 0.383, 0.53))
     foot = figure.add_axes((0.605, 0.03, 0.383, 0.315))
 
-    window = _where_classes_meet(layers["pieces"])
+    window = _where_classes_meet(layers)
     _draw(whole, layers, box=None)
     _fit(whole, _extent(layers), margin=0.02)
     _names(whole, layers["villages"])
@@ -143,19 +144,23 @@ def _fit(axes: Axes, bounds: tuple[float, float, float, float], margin: float = 
     axes.set_ylim(y - metres * frame.height / 2, y + metres * frame.height / 2)
 
 
-def _where_classes_meet(pieces: gpd.GeoDataFrame) -> tuple[float, float, float, float]:
-    """The window that shows most of every class: each class counts by the root of its area there."""
+def _where_classes_meet(layers: Layers) -> tuple[float, float, float, float]:
+    """The window that shows most of every class and of confirmed parcels; much of one cannot make up for another."""
+    pieces, parcels = layers["pieces"], layers["parcels"]
     blocks = pieces[pieces["piece_shape"].eq("BLOCK")].sort_values("piece_key")
     blocks = blocks if len(blocks) else pieces.sort_values("piece_key")
     middle = shapely.point_on_surface(blocks.geometry.to_numpy())
     x, y = shapely.get_x(middle), shapely.get_y(middle)
     half_width, half_height = CLOSE_M[0] / 2, CLOSE_M[1] / 2
     boxes = shapely.box(x - half_width, y - half_height, x + half_width, y + half_height)
-    window, block = shapely.STRtree(middle).query(boxes, predicate="intersects")
+    shown = [blocks[blocks["piece_class"].eq(name)] for name in CLASSES] + [parcels]
     score = np.zeros(len(blocks))
-    for name in CLASSES:
-        area = blocks["area_m2"].where(blocks["piece_class"].eq(name), 0.0).to_numpy()
-        score += np.sqrt(np.bincount(window, weights=area[block], minlength=len(blocks)))
+    for rows in shown:
+        if len(rows):
+            at = shapely.STRtree(shapely.point_on_surface(rows.geometry.to_numpy()))
+            window, row = at.query(boxes, predicate="intersects")
+            area = np.minimum(rows.area.to_numpy(), ENOUGH_M2)[row]
+            score += np.sqrt(np.bincount(window, weights=area, minlength=len(blocks)))
     return tuple(shapely.bounds(boxes[int(score.argmax())]))
 
 
