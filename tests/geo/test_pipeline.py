@@ -1,0 +1,173 @@
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import geopandas as gpd
+import pytest
+import shapely
+
+from geo import workspace
+from geo.errors import OutputError, WorkspaceError
+from geo.pipeline import Inputs, reconcile_files
+from geo.reconcile import Settings
+from tests.helpers import ROOT
+
+SAMPLE = next((ROOT / "data_samples").glob("**/三调")).parent
+INPUTS = Inputs(
+    survey=SAMPLE / "三调",
+    parcels=next(SAMPLE.glob("*/矢量数据")).parent,
+    baseline=SAMPLE / "二调" / "DLTB.shp",
+)
+COMMAND = [
+    *(sys.executable, "-m", "geo.cli", "reconcile", "--survey", str(INPUTS.survey)),
+    *("--parcels", str(INPUTS.parcels), "--baseline", str(INPUTS.baseline)),
+]
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """An uninterrupted run of the sample county."""
+    return reconcile_files(INPUTS, tmp_path_factory.mktemp("run") / "county.gpkg")
+
+
+def f1(found, truth):
+    found, truth = shapely.union_all(found.to_numpy()), shapely.union_all(truth.to_numpy())
+    common = shapely.area(shapely.intersection(found, truth))
+    return 2 * common / (found.area + truth.area)
+
+
+def test_the_blocks_found_are_the_land_that_was_left_out(done):
+    pieces = done.result.pieces
+    blocks = pieces[pieces["piece_shape"] == "BLOCK"]
+    truth = gpd.read_file(SAMPLE / "truth" / "truth.gpkg", layer="truth_pieces").to_crs(pieces.crs)
+    assert f1(blocks.geometry, truth.geometry) >= 0.92
+    for name in ("UNCONFIRMED", "NEWLY_ADDED"):
+        found = blocks[blocks["piece_class"] == name]
+        assert f1(found.geometry, truth[truth["piece_class"] == name].geometry) >= 0.90
+
+
+def test_every_patch_and_every_level_balance_in_the_file_that_was_written(done):
+    opened = workspace.open(done.out)
+    patches, pieces, balance = (opened.read(layer) for layer in ("patches", "pieces", "balance"))
+
+    def cents(values):
+        return (values * 100).round().astype("int64")
+
+    assert (cents(patches["covered_area_m2"]) + cents(patches["residual_area_m2"])).equals(
+        cents(patches["patch_area_m2"])
+    )
+    collective = patches[patches["patch_kind"] == "COLLECTIVE"].set_index("patch_code")
+    left = cents(pieces["area_m2"]).groupby(pieces["patch_code"]).sum()
+    left = left.reindex(collective.index, fill_value=0)
+    assert (left == cents(collective["residual_area_m2"])).all()
+    parts = cents(balance["covered_m2"]) + cents(balance["block_m2"])
+    parts += cents(balance["strip_m2"]) + cents(balance["sliver_m2"])
+    assert parts.equals(cents(balance["farmland_m2"]))
+
+
+def test_the_same_run_again_and_with_other_jobs_writes_the_same_bytes(done, tmp_path):
+    again = reconcile_files(INPUTS, tmp_path / "again.gpkg", settings=Settings(jobs=1))
+    assert digest(again.out) == digest(done.out)
+    assert again.run_id == done.run_id
+
+
+def test_a_run_over_its_own_result_changes_nothing(done, tmp_path):
+    copy = tmp_path / "county.gpkg"
+    copy.write_bytes(done.out.read_bytes())
+    reconcile_files(INPUTS, copy)
+    assert digest(copy) == digest(done.out)
+
+
+@pytest.mark.parametrize("villages", [1, 2])
+def test_a_run_stopped_between_villages_and_resumed_equals_an_uninterrupted_one(done, tmp_path, villages):
+    out = tmp_path / "county.gpkg"
+
+    def stop(count, _total, _name):
+        if count == villages:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reconcile_files(INPUTS, out, progress=stop)
+    assert not out.exists()
+    kept = list((tmp_path / "county.gpkg.part").glob("*/done"))
+    assert len(kept) >= villages
+    stamps = {mark: mark.stat().st_mtime_ns for mark in kept}
+    resumed = reconcile_files(
+        INPUTS,
+        out,
+        resume=True,
+        progress=lambda *_: [
+            stamps.pop(mark) for mark in list(stamps) if mark.stat().st_mtime_ns == stamps[mark]
+        ],
+    )
+    assert stamps == {}, "villages that were done are not done again"
+    assert digest(resumed.out) == digest(done.out)
+    assert not (tmp_path / "county.gpkg.part").exists()
+
+
+def test_a_killed_run_and_resumed_equals_an_uninterrupted_one(done, tmp_path):
+    out = tmp_path / "county.gpkg"
+    process = subprocess.Popen([*COMMAND, "--out", str(out)], cwd=ROOT, stdout=subprocess.DEVNULL)
+    part = tmp_path / "county.gpkg.part"
+    while process.poll() is None and not list(part.glob("*/done")):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not out.exists()
+    finished = subprocess.run(
+        [*COMMAND, "--out", str(out), "--resume"], cwd=ROOT, check=False, capture_output=True
+    )
+    assert finished.returncode == 1, finished.stderr.decode()  # the sample's planted flaws are error findings
+    assert digest(out) == digest(done.out)
+
+
+def test_a_checkpoint_of_other_settings_is_not_taken_up(tmp_path):
+    out = tmp_path / "county.gpkg"
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reconcile_files(INPUTS, out, progress=stop)
+    other = Settings(share_based_share=2.0)
+    plain = reconcile_files(INPUTS, tmp_path / "plain.gpkg", settings=other)
+    assert digest(reconcile_files(INPUTS, out, settings=other, resume=True).out) == digest(plain.out)
+
+
+def test_a_workspace_of_another_version_is_refused_and_left_alone(tmp_path):
+    out = tmp_path / "county.gpkg"
+    gpd.GeoDataFrame(geometry=[shapely.Point(0, 0)], crs=4490).to_file(out, layer="other")
+    before = digest(out)
+    with pytest.raises(WorkspaceError):
+        reconcile_files(INPUTS, out)
+    assert digest(out) == before
+
+
+def test_a_failure_in_writing_leaves_the_good_workspace_and_the_checkpoint(done, tmp_path, monkeypatch):
+    out = tmp_path / "county.gpkg"
+    out.write_bytes(done.out.read_bytes())
+
+    def full(*_args, **_more):
+        raise OutputError("磁盘已满")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(workspace, "write", full)
+        with pytest.raises(OutputError):
+            reconcile_files(INPUTS, out)
+    assert digest(out) == digest(done.out)
+    assert (tmp_path / "county.gpkg.part").exists()
+    assert digest(reconcile_files(INPUTS, out, resume=True).out) == digest(done.out)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written_is_one_clear_error(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(OutputError):
+        reconcile_files(INPUTS, tmp_path / "county.gpkg")
