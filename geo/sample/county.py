@@ -40,7 +40,7 @@ class SampleSettings:
     @classmethod
     def small(cls) -> "SampleSettings":
         """The county that comes with the product, in ``data_samples``."""
-        return cls(villages=3, seed=1, messy=True, patches_per_village=150)
+        return cls(villages=3, seed=1, messy=True, patches_per_village=120)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -116,7 +116,9 @@ def county(settings: SampleSettings, *, jobs: int = 1) -> County:
     County
     """
     place = landscape(
-        villages=settings.villages, patches_per_village=settings.patches_per_village or FULL_PATCHES, seed=settings.seed
+        villages=settings.villages,
+        patches_per_village=settings.patches_per_village or FULL_PATCHES,
+        seed=settings.seed,
     )
     make = partial(_make, place, settings)
     jobs = jobs or os.cpu_count() or 1
@@ -130,7 +132,7 @@ def county(settings: SampleSettings, *, jobs: int = 1) -> County:
     parcels = _stacked([m.parcels for m in made])
     truth_pieces = _stacked([m.pieces for m in made])
     truth_pieces["truth_id"] = [f"T{n:06d}" for n in range(1, len(truth_pieces) + 1)]
-    parcels, rights = _rights(parcels, survey, settings)
+    parcels, rights = _rights(parcels, settings)
     villages = _stacked([m.village for m in made])
     total = survey.groupby(survey["location_unit_code"].str[:12])["patch_area_m2"].sum().round(2)
     villages["survey_area_m2"] = villages["village_code"].map(total)
@@ -159,9 +161,7 @@ def _stacked(layers: list[gpd.GeoDataFrame]) -> gpd.GeoDataFrame:
     return gpd.GeoDataFrame(pd.concat(layers, ignore_index=True), geometry="geometry", crs=CRS)
 
 
-def _rights(
-    parcels: gpd.GeoDataFrame, survey: gpd.GeoDataFrame, settings: SampleSettings
-) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
+def _rights(parcels: gpd.GeoDataFrame, settings: SampleSettings) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
     """Parcels with all their columns, and the table of registrations."""
     rng = np.random.default_rng([settings.seed, 17])
     out = parcels.copy()
@@ -201,7 +201,9 @@ def _share_rights(survey: gpd.GeoDataFrame, groups: gpd.GeoDataFrame, shares: se
     """Registrations by share: households of a village have areas, but no ground of their own."""
     rows = []
     for group in groups["group_code"][groups["group_code"].str[:12].isin(sorted(shares))]:
-        here = survey["location_unit_code"].str[:12].eq(group[:12]) & survey["land_class"].isin(["0101", "0102", "0103"])
+        here = survey["location_unit_code"].str[:12].eq(group[:12]) & survey["land_class"].isin(
+            ["0101", "0102", "0103"]
+        )
         homes = max(3, round(survey.loc[here, "patch_area_m2"].sum() / 4500))
         for number in range(1, homes + 1):
             contractor = f"{group}{number:04d}"
@@ -246,5 +248,3 @@ def _contractors(rights: pd.DataFrame, groups: gpd.GeoDataFrame, seed: int) -> p
         ),
         "contractors",
     )
-
-

@@ -29,14 +29,19 @@ class Field:
 
 def _text(values: pd.Series, length: int) -> np.ndarray[tuple[int], np.dtype[np.bytes_]]:
     codes, names = pd.factorize(values.astype("object"), use_na_sentinel=True)
-    cut = [str(name).encode("gbk", "replace")[:length].decode("gbk", "ignore").encode("gbk") for name in names]
+    cut = [
+        str(name).encode("gbk", "replace")[:length].decode("gbk", "ignore").encode("gbk") for name in names
+    ]
     table = np.array([name.ljust(length) for name in cut] + [b" " * length], dtype=f"S{length}")
     return table[codes]
 
 
 def _number(values: pd.Series, length: int, decimals: int) -> np.ndarray[tuple[int], np.dtype[np.bytes_]]:
     numbers = pd.to_numeric(values, errors="coerce")
-    made = [f"{v:{length}.{decimals}f}" if v == v else " " * length for v in numbers.to_numpy(dtype="float64", na_value=np.nan)]  # noqa: PLR0124 - NaN alone differs from itself
+    made = [
+        " " * length if np.isnan(v) else f"{v:{length}.{decimals}f}"
+        for v in numbers.to_numpy(dtype="float64", na_value=np.nan)
+    ]
     return np.array(made, dtype=f"S{length}")
 
 
@@ -57,13 +62,19 @@ def write_dbf(table: pd.DataFrame, fields: tuple[Field, ...], path: Path, *, say
     """
     columns = []
     for item in fields:
-        values = table[item.column] if item.column in table else pd.Series([None] * len(table), dtype="object")
+        values = (
+            table[item.column] if item.column in table else pd.Series([None] * len(table), dtype="object")
+        )
         made = _text(values, item.length) if item.kind == "C" else _number(values, item.length, item.decimals)
         columns.append(made.view(np.uint8).reshape(len(table), item.length))
     width = 1 + sum(item.length for item in fields)
-    header = struct.pack("<4BIHH17xB2x", 3, *_DATE, len(table), 33 + 32 * len(fields), width, _GBK if says_gbk else 0)
+    header = struct.pack(
+        "<4BIHH17xB2x", 3, *_DATE, len(table), 33 + 32 * len(fields), width, _GBK if says_gbk else 0
+    )
     described = b"".join(
-        struct.pack("<11sc4xBB14x", item.name.encode("ascii"), item.kind.encode("ascii"), item.length, item.decimals)
+        struct.pack(
+            "<11sc4xBB14x", item.name.encode("ascii"), item.kind.encode("ascii"), item.length, item.decimals
+        )
         for item in fields
     )
     rows = np.hstack([np.full((len(table), 1), 0x20, dtype=np.uint8), *columns])

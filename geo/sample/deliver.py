@@ -7,6 +7,8 @@ Field names, order and lengths are those of TD/T 1057-2020 (三调), TD/T 1016-2
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
@@ -29,61 +31,30 @@ PLAIN: Final = "EPSG:4547"  # without the zone number in the easting
 XIAN80: Final = "EPSG:2362"
 LONG_TABLE: Final = 100_000  # rows above which tables go to CSV: a workbook of them takes minutes
 
-_PLANTING: Final = {"LS": "种植粮食作物", "FLS": "种植非粮食作物", "WG": "未耕种", "JKHF": "即可恢复", "GCHF": "工程恢复"}
+_PLANTING: Final = {
+    "LS": "种植粮食作物",
+    "FLS": "种植非粮食作物",
+    "WG": "未耕种",
+    "JKHF": "即可恢复",
+    "GCHF": "工程恢复",
+}
 _OLD_NAMES: Final = {
     "011": "水田", "012": "水浇地", "013": "旱地", "021": "果园", "031": "有林地", "032": "灌木林地", "033": "其他林地",
     "043": "其他草地", "061": "工业用地", "102": "公路用地", "104": "农村道路", "111": "河流水面", "114": "坑塘水面",
     "116": "内陆滩涂", "117": "沟渠", "122": "设施农用地", "203": "村庄",
 }  # fmt: skip
 
-DLTB: Final = (
-    Field("BSM", "C", 18, 0, "patch_bsm"), Field("YSDM", "C", 10, 0, "feature_code"), Field("TBYBH", "C", 18, 0, "patch_number"),
-    Field("TBBH", "C", 8, 0, "patch_number"), Field("DLBM", "C", 5, 0, "land_class"), Field("DLMC", "C", 60, 0, "land_class_name"),
-    Field("QSXZ", "C", 2, 0, "ownership_kind"), Field("QSDWDM", "C", 19, 0, "owner_unit_code"),
-    Field("QSDWMC", "C", 60, 0, "owner_unit_name"), Field("ZLDWDM", "C", 19, 0, "location_unit_code"),
-    Field("ZLDWMC", "C", 60, 0, "location_unit_name"), Field("TBMJ", "N", 15, 2, "patch_area_m2"),
-    Field("KCDLBM", "C", 5, 0, "ridge_class"), Field("KCXS", "N", 6, 4, "ridge_ratio"), Field("KCMJ", "N", 15, 2, "ridge_area_m2"),
-    Field("TBDLMJ", "N", 15, 2, "class_area_m2"), Field("GDLX", "C", 2, 0, "terrace_kind"), Field("GDPDJB", "C", 2, 0, "slope_class"),
-    Field("XZDWKD", "N", 5, 1, "line_width_m"), Field("TBXHDM", "C", 6, 0, "detail_code"), Field("TBXHMC", "C", 20, 0, "detail_name"),
-    Field("ZZSXDM", "C", 6, 0, "planting_code"), Field("ZZSXMC", "C", 20, 0, "planting_name"), Field("GDDB", "N", 2, 0, "grade"),
-    Field("FRDBS", "C", 1, 0, "enclave"), Field("CZCSXM", "C", 4, 0, "settlement_code"), Field("SJNF", "N", 4, 0, "data_year"),
-    Field("MSSM", "C", 2, 0, "mainland"), Field("HDMC", "C", 100, 0), Field("BZ", "C", 50, 0),
-)  # fmt: skip
-CJDCQ: Final = (
-    Field("BSM", "C", 18, 0, "bsm"), Field("YSDM", "C", 10, 0, "feature_code"), Field("ZLDWDM", "C", 19, 0, "unit_code"),
-    Field("ZLDWMC", "C", 60, 0, "village_name"), Field("DCMJ", "N", 15, 2, "survey_area_m2"),
-    Field("JSMJ", "N", 15, 2, "survey_area_m2"), Field("MSSM", "C", 2, 0, "mainland"), Field("HDMC", "C", 100, 0), Field("BZ", "C", 50, 0),
-)  # fmt: skip
-OLD_DLTB: Final = (
-    Field("BSM", "N", 10, 0, "bsm"), Field("YSDM", "C", 10, 0, "feature_code"), Field("TBYBH", "C", 8, 0, "patch_number"),
-    Field("TBBH", "C", 8, 0, "patch_number"), Field("DLBM", "C", 4, 0, "land_class"), Field("DLMC", "C", 60, 0, "land_class_name"),
-    Field("QSXZ", "C", 3, 0, "ownership_kind"), Field("QSDWDM", "C", 19, 0, "location_unit_code"), Field("QSDWMC", "C", 60, 0),
-    Field("ZLDWDM", "C", 19, 0, "location_unit_code"), Field("ZLDWMC", "C", 60, 0), Field("GDLX", "C", 2, 0, "terrace_kind"),
-    Field("KCLX", "C", 3, 0), Field("TKXS", "N", 5, 2, "ridge_ratio"), Field("TBMJ", "N", 15, 2, "area_m2"),
-    Field("XZDWMJ", "N", 15, 2, "nothing_m2"), Field("LXDWMJ", "N", 15, 2, "nothing_m2"), Field("TKMJ", "N", 15, 2, "ridge_area_m2"),
-    Field("TBDLMJ", "N", 15, 2, "net_m2"), Field("GDPDJ", "C", 2, 0, "slope_class"), Field("XZQDM", "C", 12, 0, "village_code"),
-)  # fmt: skip
-DK: Final = (
-    Field("BSM", "N", 10, 0, "bsm"), Field("YSDM", "C", 6, 0, "feature_code"), Field("DKBM", "C", 19, 0, "parcel_code"),
-    Field("DKMC", "C", 50, 0, "parcel_name"), Field("SYQXZ", "C", 2, 0, "ownership_kind"), Field("DKLB", "C", 2, 0, "parcel_class"),
-    Field("TDLYLX", "C", 3, 0, "land_use"), Field("DLDJ", "C", 2, 0, "grade"), Field("TDYT", "C", 1, 0, "use"),
-    Field("SFJBNT", "C", 1, 0, "basic"), Field("SCMJ", "N", 15, 2, "surveyed_area_m2"), Field("DKDZ", "C", 50, 0, "east"),
-    Field("DKXZ", "C", 50, 0, "west"), Field("DKNZ", "C", 50, 0, "south"), Field("DKBZ", "C", 50, 0, "north"),
-    Field("DKBZXX", "C", 100, 0), Field("ZJRXM", "C", 30, 0, "pointer"), Field("KJZB", "C", 50, 0),
-    Field("SCMJM", "N", 15, 2, "surveyed_area_mu"),
-)  # fmt: skip
-ZJQY: Final = (
-    Field("BSM", "N", 10, 0, "bsm"), Field("YSDM", "C", 6, 0, "feature_code"), Field("ZJQYDM", "C", 14, 0, "group_code"),
-    Field("ZJQYMC", "C", 100, 0, "group_name"),
-)  # fmt: skip
-_BOOK: Final = {
-    "CBDKXX": ("DKBM", "FBFBM", "CBFBM", "CBJYQQDFS", "HTMJ", "CBHTBM", "LZHTBM", "CBJYQZBM", "YHTMJ", "HTMJM", "YHTMJM", "SFQQQG"),
-    "FBF": ("FBFBM", "FBFMC", "FBFFZRXM", "FZRZJLX", "FZRZJHM", "LXDH", "FBFDZ", "YZBM", "FBFDCY", "FBFDCRQ", "FBFDCJS"),
-    "CBF": (
-        "CBFBM", "CBFLX", "CBFMC", "CBFZJLX", "CBFZJHM", "CBFDZ", "YZBM", "LXDH", "CBFCYSL", "CBFDCRQ", "CBFDCY", "CBFDCJS",
-        "GSJS", "GSJSR", "GSSHRQ", "GSSHR",
-    ),
-}  # fmt: skip
+
+@cache
+def _fields(layer: str) -> tuple[Field, ...]:
+    """Fields of a layer or table as its standard has them: DLTB2 is that of 二调."""
+    with (files("geo.sample") / "formats.csv").open(encoding="utf-8") as file:
+        rows = pd.read_csv(file, dtype="str", keep_default_na=False)
+    rows = rows[rows["layer"] == layer]
+    return tuple(
+        Field(name, kind, int(length or 0), int(decimals or 0), column)
+        for name, kind, length, decimals, column in rows.drop(columns="layer").to_numpy().tolist()
+    )
 
 
 def deliver(county: County, folder: Path, *, groups: bool = False) -> None:
@@ -95,7 +66,7 @@ def deliver(county: County, folder: Path, *, groups: bool = False) -> None:
     folder : Path
         Made if it is not there; files of the same names are replaced.
     groups : bool
-        Whether the group borders (ZJQY) are delivered; most counties have none.
+        Whether the group borders (_fields("ZJQY")) are delivered; most counties have none.
 
     Raises
     ------
@@ -127,7 +98,9 @@ def _fixed_date() -> Iterator[None]:
         pyogrio.set_gdal_config_options(before)
 
 
-def _shapefile(layer: gpd.GeoDataFrame, fields: tuple[Field, ...], path: Path, *, cpg: bool, prj: bool = True) -> None:
+def _shapefile(
+    layer: gpd.GeoDataFrame, fields: tuple[Field, ...], path: Path, *, cpg: bool, prj: bool = True
+) -> None:
     """A shapefile with exact fields: geometry by GDAL, table by ourselves."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for old in path.parent.glob(f"{path.stem}.*"):
@@ -168,12 +141,19 @@ def _survey(county: County, folder: Path) -> None:
         mainland="00",
     )
     cpg = not county.settings.messy
-    _shapefile(patches, DLTB, folder / "DLTB.shp", cpg=cpg)
-    _shapefile(villages, CJDCQ, folder / "CJDCQ.shp", cpg=cpg)
+    _shapefile(patches, _fields("DLTB"), folder / "DLTB.shp", cpg=cpg)
+    _shapefile(villages, _fields("CJDCQ"), folder / "CJDCQ.shp", cpg=cpg)
     package = folder / f"{COUNTY_CODE}三调.gpkg"
     package.unlink(missing_ok=True)
-    for name, layer, fields in (("DLTB", patches, DLTB), ("CJDCQ", villages, CJDCQ)):
-        pyogrio.write_dataframe(_renamed(layer, fields), package, layer=name, driver="GPKG", append=package.exists(), SPATIAL_INDEX="NO")
+    for name, layer, fields in (("DLTB", patches, _fields("DLTB")), ("CJDCQ", villages, _fields("CJDCQ"))):
+        pyogrio.write_dataframe(
+            _renamed(layer, fields),
+            package,
+            layer=name,
+            driver="GPKG",
+            append=package.exists(),
+            SPATIAL_INDEX="NO",
+        )
 
 
 def _baseline(county: County, folder: Path) -> None:
@@ -181,7 +161,7 @@ def _baseline(county: County, folder: Path) -> None:
     area = old.geometry.area.round(2)
     farmland = old["land_class"].isin(["011", "012", "013"])
     ratio = np.where(farmland, 0.12, 0.0)
-    ridge = (area * ratio).round(2)
+    ridge: pd.Series[float] = (area * ratio).round(2)
     layer = old.assign(
         bsm=np.arange(1, len(old) + 1),
         feature_code="2001010100",
@@ -196,7 +176,7 @@ def _baseline(county: County, folder: Path) -> None:
         nothing_m2=0.0,
         village_code=old["location_unit_code"].str[:12],
     )
-    _shapefile(layer, OLD_DLTB, folder / "DLTB.shp", cpg=not county.settings.messy)
+    _shapefile(layer, _fields("DLTB2"), folder / "DLTB.shp", cpg=not county.settings.messy)
 
 
 def _parcels(county: County, folder: Path, *, groups: bool) -> None:
@@ -227,18 +207,28 @@ def _parcels(county: County, folder: Path, *, groups: bool) -> None:
             here = here.to_crs(PLAIN) if township in plain else here
             if township in raised:
                 here = here.set_geometry(shapely.force_3d(here.geometry.to_numpy(), 0.0), crs=here.crs)
-            _shapefile(here, DK, folder / f"DK{township}.shp", cpg=not county.settings.messy, prj=township not in nowhere)
+            _shapefile(
+                here,
+                _fields("DK"),
+                folder / f"DK{township}.shp",
+                cpg=not county.settings.messy,
+                prj=township not in nowhere,
+            )
     for village in sorted(apart):
         here = layer[place == village].set_crs(XIAN80, allow_override=True)
-        _shapefile(here, DK, folder / f"DK{village[:9]}-2.shp", cpg=False)
+        _shapefile(here, _fields("DK"), folder / f"DK{village[:9]}-2.shp", cpg=False)
     if groups:
         borders = county.groups.assign(bsm=np.arange(1, len(county.groups) + 1), feature_code="162040")
-        _shapefile(borders, ZJQY, folder / f"ZJQY{COUNTY_CODE}{YEAR}.shp", cpg=not county.settings.messy)
+        _shapefile(
+            borders, _fields("ZJQY"), folder / f"ZJQY{COUNTY_CODE}{YEAR}.shp", cpg=not county.settings.messy
+        )
 
 
 def _pointer(county: County) -> pd.Series:
     """Who showed the border: the holder, where there is one; an invented name."""
-    names = dict(zip(county.contractors["contractor_code"], county.contractors["contractor_name"], strict=True))
+    names = dict(
+        zip(county.contractors["contractor_code"], county.contractors["contractor_name"], strict=True)
+    )
     return county.parcels["contractor_code"].map(names)
 
 
@@ -258,7 +248,11 @@ def _books(county: County) -> dict[str, pd.DataFrame]:
             "YHTMJM": (rights["former_contract_area_m2"] * 0.0015).round(2),
             "SFQQQG": pd.Series(np.where(rights["share_based"], "1", "2"), index=rights.index),
         },
-        "FBF": {"FBFBM": issuers["issuer_code"], "FBFMC": issuers["issuer_name"], "FBFDZ": COUNTY_NAME + issuers["issuer_name"]},
+        "FBF": {
+            "FBFBM": issuers["issuer_code"],
+            "FBFMC": issuers["issuer_name"],
+            "FBFDZ": COUNTY_NAME + issuers["issuer_name"],
+        },
         "CBF": {
             "CBFBM": homes["contractor_code"],
             "CBFLX": homes["contractor_kind"],
@@ -267,7 +261,10 @@ def _books(county: County) -> dict[str, pd.DataFrame]:
             "CBFCYSL": homes["member_count"].astype("float64"),
         },
     }
-    return {name: pd.DataFrame(table).reindex(columns=list(_BOOK[name])) for name, table in data.items()}
+    return {
+        name: pd.DataFrame(table).reindex(columns=[field.name for field in _fields(name)])
+        for name, table in data.items()
+    }
 
 
 def _tables(county: County, folder: Path) -> None:
@@ -282,8 +279,12 @@ def _tables(county: County, folder: Path) -> None:
     villages = dict(zip(county.villages["village_code"], county.villages["village_name"], strict=True))
     units = {f"{COUNTY_CODE}000000": COUNTY_NAME, **townships, **villages}
     codes = sorted(units)
-    table = pd.DataFrame({"权属单位代码": [f"{c}00" for c in codes], "权属单位名称": [units[c] for c in codes]})
-    groups = pd.DataFrame({"权属单位代码": county.groups["group_code"], "权属单位名称": county.groups["group_name"]})
+    table = pd.DataFrame(
+        {"权属单位代码": [f"{c}00" for c in codes], "权属单位名称": [units[c] for c in codes]}
+    )
+    groups = pd.DataFrame(
+        {"权属单位代码": county.groups["group_code"], "权属单位名称": county.groups["group_name"]}
+    )
     table = pd.concat([table, groups]).sort_values("权属单位代码", kind="stable")
     _workbook({"权属单位代码表": table}, folder / f"{COUNTY_CODE}{YEAR}权属单位代码表.xlsx")
 
@@ -307,10 +308,18 @@ def _truth(county: County, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "truth.gpkg"
     path.unlink(missing_ok=True)
-    layers = {"truth_pieces": county.truth_pieces, "truth_parcels": county.truth_parcels, "truth_groups": county.groups}
+    layers = {
+        "truth_pieces": county.truth_pieces,
+        "truth_parcels": county.truth_parcels,
+        "truth_groups": county.groups,
+    }
     for name, layer in layers.items():
-        pyogrio.write_dataframe(layer, path, layer=name, driver="GPKG", append=path.exists(), SPATIAL_INDEX="NO")
-    county.truth_flaws.to_csv(folder / "truth_flaws.csv", index=False, encoding="utf-8-sig", lineterminator="\r\n")
+        pyogrio.write_dataframe(
+            layer, path, layer=name, driver="GPKG", append=path.exists(), SPATIAL_INDEX="NO"
+        )
+    county.truth_flaws.to_csv(
+        folder / "truth_flaws.csv", index=False, encoding="utf-8-sig", lineterminator="\r\n"
+    )
 
 
 def _note(county: County) -> str:
@@ -323,15 +332,14 @@ def _note(county: County) -> str:
 
 乡镇：{named}
 村 {len(county.villages)} 个，地类图斑 {len(county.survey)} 个，承包地块 {len(county.parcels)} 个。
-种子 {s.seed}；地块边界数字化误差 {s.noise_m[0]}–{s.noise_m[1]} 米；整村偏移 {s.shift_m} 米；掺入毛病：{"是" if s.messy else "否"}。
+种子 {s.seed}；地块边界数字化误差 {s.noise_m[0]}–{s.noise_m[1]} 米。
+整村偏移 {s.shift_m} 米；掺入毛病：{"是" if s.messy else "否"}。
 
 三调/DLTB.shp、CJDCQ.shp       第三次国土调查地类图斑、村级调查区（TD/T 1057-2020，属性为 GBK 编码）
 三调/{COUNTY_CODE}三调.gpkg            同样两层的 GeoPackage
 二调/DLTB.shp                  第二次土地调查地类图斑（三位地类编码，旧字段名 TKXS、TKMJ、GDPDJ）
 {COUNTY_CODE}{COUNTY_NAME}/矢量数据/DK*.shp     确权承包地块，按乡镇分幅（NY/T 2539-2016）
-{COUNTY_CODE}{COUNTY_NAME}/权属数据/            承包地块信息 CBDKXX、发包方 FBF、承包方 CBF（字段同 .mdb），权属单位代码表
+{COUNTY_CODE}{COUNTY_NAME}/权属数据/            承包地块信息 CBDKXX、发包方 FBF、承包方 CBF（字段同 .mdb）
 truth/truth.gpkg               truth_pieces 真实的未确权地与新增地；truth_parcels 地块真实位置；truth_groups 组界
 truth/truth_flaws.csv          有意掺入的每一处毛病（kind 种类，layer 图层，code 对象，note 说明）
 """
-
-

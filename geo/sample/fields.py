@@ -15,13 +15,16 @@ from geo.sample.land import BANK, TERRACE, Patches, step_at
 from geo.sample.net import Geometries, absorb, contours, downhill, faces, points_along, sample
 from geo.sample.terrain import Floats, Ints
 
-FIELD_M2: Final = 780.0
-_LEAST_M2: Final = 230.0
+FIELD_M2: Final = 900.0
+_LEAST_M2: Final = 260.0
+_MOST_M2: Final = 2200.0
 
 
 def _strips(land: Patches, wanted: NDArray[np.int64], rng: np.random.Generator) -> Geometries:
     """Contours and cuts that make terraces, each inside its own patch."""
-    between = shapely.simplify(contours(land.height_m, land.step_m, land.terraced, land.xs, land.ys, skip=BANK), 0.3)
+    between = shapely.simplify(
+        contours(land.height_m, land.step_m, land.terraced, land.xs, land.ys, skip=BANK), 0.3
+    )
     every = contours(land.height_m, land.step_m, land.terraced, land.xs, land.ys)
     every = every[shapely.length(every) > 12]
     if not len(every):
@@ -35,14 +38,14 @@ def _strips(land: Patches, wanted: NDArray[np.int64], rng: np.random.Generator) 
     roomy = shapely.buffer(land.geometry[wanted], 0.3, quad_segs=1)
     patch, line = shapely.STRtree(lines).query(roomy, predicate="intersects")
     inside = shapely.intersection(lines[line], roomy[patch])
-    return inside[shapely.length(inside) > 0]
+    return np.asarray(inside[shapely.length(inside) > 0])
 
 
-def _rows(land: Patches, wanted: NDArray[np.int64], rng: np.random.Generator) -> Geometries:
-    """Lines that cut flat patches into rows of fields, along the patch's own axes."""
-    boxes = shapely.oriented_envelope(land.geometry[wanted])
+def _rows(plots: Geometries, rng: np.random.Generator) -> Geometries:
+    """Lines that cut plots into rows of fields, along each plot's own axes."""
+    boxes = shapely.oriented_envelope(plots)
     made = []
-    for patch, box in zip(land.geometry[wanted], boxes, strict=True):
+    for patch, box in zip(plots, boxes, strict=True):
         corner = shapely.get_coordinates(box)
         first, second = corner[1] - corner[0], corner[3] - corner[0]
         if np.hypot(*first) < np.hypot(*second):
@@ -51,15 +54,21 @@ def _rows(land: Patches, wanted: NDArray[np.int64], rng: np.random.Generator) ->
         rows = max(1, round(short / 52))
         sway = rng.uniform(-0.06, 0.06)
         lines = [
-            [(u, (k + (u - 0.5) * sway * 4 + sway) / rows) for u in (-0.05, 0.35, 0.65, 1.05)] for k in range(1, rows)
+            [(u, (k + (u - 0.5) * sway * 4 + sway) / rows) for u in (-0.05, 0.35, 0.65, 1.05)]
+            for k in range(1, rows)
         ]
         columns = max(1, round(long * short / rows / FIELD_M2))
         for row in range(rows):
             places = (np.arange(1, columns) + rng.uniform(-0.18, 0.18, columns - 1)) / columns
-            low, high = (row - 0.03) / rows - 0.03 * (row == 0), (row + 1.03) / rows + 0.03 * (row == rows - 1)
+            low, high = (
+                (row - 0.03) / rows - 0.03 * (row == 0),
+                (row + 1.03) / rows + 0.03 * (row == rows - 1),
+            )
             lines += [[(u, low), (u + 0.25 * sway / columns, (low + high) / 2), (u, high)] for u in places]
         if lines:
-            shapes = np.array([shapely.LineString(corner[0] + np.array(at) @ np.stack((first, second))) for at in lines])
+            shapes = np.array(
+                [shapely.LineString(corner[0] + np.array(at) @ np.stack((first, second))) for at in lines]
+            )
             made.append(shapely.intersection(shapes, shapely.buffer(patch, 0.3, quad_segs=1)))
     return np.concatenate(made) if made else np.array([], dtype=object)
 
@@ -81,16 +90,30 @@ def fields(land: Patches, farmed: NDArray[np.bool_], rng: np.random.Generator) -
     """
     stepped = np.flatnonzero(farmed & (land.zone == TERRACE))
     level = np.flatnonzero(farmed & (land.zone != TERRACE))
-    lines = [_strips(land, stepped, rng), _rows(land, level, rng)]
-    borders = shapely.get_parts(shapely.boundary(land.geometry[farmed]))
-    made = faces(np.concatenate([borders, *lines]))
+    lines = [_strips(land, stepped, rng), _rows(land.geometry[level], rng)]
     patch = np.flatnonzero(farmed)
-    face, number = shapely.STRtree(land.geometry[patch]).query(shapely.point_on_surface(made), predicate="within")[:, :]
-    made, owner = made[face], patch[number]
+    borders = shapely.get_parts(shapely.boundary(land.geometry[patch]))
+    made, owner = _owned(faces(np.concatenate([borders, *lines])), land.geometry, patch)
+    # Where terraces are too wide for one household they are cut into rows as flat land is.
+    wide = shapely.area(made) > _MOST_M2
+    if wide.any():
+        again = np.isin(owner, owner[wide])
+        borders = shapely.get_parts(shapely.boundary(made[again]))
+        cut, cut_owner = _owned(
+            faces(np.concatenate([borders, _rows(made[wide], rng)])), land.geometry, np.unique(owner[wide])
+        )
+        made, owner = np.concatenate((made[~again], cut)), np.concatenate((owner[~again], cut_owner))
     made, names = absorb(made, owner, np.full(len(made), _LEAST_M2), np.ones(len(made)), own_kind=True)
     owner = owner[names]
     order = np.lexsort((_along(land.geometry, made, owner), owner))
     return made[order], owner[order]
+
+
+def _owned(made: Geometries, patches: Geometries, which: Ints) -> tuple[Geometries, Ints]:
+    """Those faces that lie in one of the patches, and the number of that patch."""
+    spots = shapely.point_on_surface(made)
+    face, number = shapely.STRtree(patches[which]).query(spots, predicate="within")
+    return made[face], which[number]
 
 
 def _along(patches: Geometries, made: Geometries, owner: Ints) -> Floats:

@@ -28,9 +28,13 @@ from geo.sample.terrain import Floats, Ints, hashed, noise, resample
 TERRACE, QUILT, GULLY, WOOD, SHRUB, HOME, FALLOW, SHORE, TOP = range(1, 10)
 RIVER, HIGHWAY, LANE, DITCH = range(20, 24)
 TILLED: Final = (TERRACE, QUILT, TOP)
+_LEAST_ZONE_M2: Final = 700.0
 BANK: Final = 6  # field terraces between two borders of patches
 _HALO: Final = 36  # cells around a village; more than the rounds of smoothing, so that borders agree
-_STEEP: Final = {1.25: 6.5, 2.5: 13.0}  # vertical distance of field terraces up to a slope in degrees; steeper 5 m
+_STEEP: Final = {
+    1.25: 6.5,
+    2.5: 13.0,
+}  # vertical distance of field terraces up to a slope in degrees; steeper 5 m
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,7 +45,7 @@ class Patches:
     zone: Ints
     slope_deg: Floats
     near_home_m: Floats
-    outline: shapely.Geometry
+    outline: shapely.Polygon
     xs: Floats  # the window: columns and rows of the rasters
     ys: Floats
     height_m: Floats
@@ -50,7 +54,9 @@ class Patches:
     terraced: NDArray[np.bool_]
 
 
-def _cells(x: Floats, y: Floats, seed: int, wide: float, tall: float, angle: Floats | float) -> NDArray[np.int64]:
+def _cells(
+    x: Floats, y: Floats, seed: int, wide: float, tall: float, angle: Floats | float
+) -> NDArray[np.int64]:
     """Number of the irregular cell, about ``wide`` x ``tall`` m and turned by ``angle``, that each point is in."""
     u = (x * np.cos(angle) + y * np.sin(angle)) / wide
     v = (-x * np.sin(angle) + y * np.cos(angle)) / tall
@@ -69,7 +75,9 @@ def _cells(x: Floats, y: Floats, seed: int, wide: float, tall: float, angle: Flo
     return label
 
 
-def _zones(land: Landscape, village: Village, xs: Floats, ys: Floats, height: Floats, slope: Floats) -> NDArray[np.int32]:
+def _zones(
+    land: Landscape, village: Village, xs: Floats, ys: Floats, height: Floats, slope: Floats
+) -> NDArray[np.int32]:
     """Label of each raster cell: zone x 100000 + number of a cell inside it."""
     seed = land.seed * 257
     above = resample(land.ground.above_river_m, land.ground, xs, ys)
@@ -88,19 +96,27 @@ def _zones(land: Landscape, village: Village, xs: Floats, ys: Floats, height: Fl
     box = shapely.box(xs[0], ys[0], xs[-1], ys[-1])
 
     def burnt(shapes: Geometries) -> NDArray[np.bool_]:
-        near = shapes[shapely.intersects(shapes, box)] if len(shapes) else shapes
+        near = shapes[shapely.intersects(shapes, box) & ~shapely.is_empty(shapes)] if len(shapes) else shapes
         if not len(near):
             return np.zeros(slope.shape, dtype=bool)
-        return rasterize(near, out_shape=slope.shape, transform=transform, fill=0, default_value=1).astype(bool)
+        burning = rasterize(near, out_shape=slope.shape, transform=transform, fill=0, default_value=1)
+        return np.asarray(burning == 1)
 
-    zone[burnt(land.gullies) & ((slope > 4) | (rough > 0))] = GULLY
+    # A gully's edge is eaten into by side gullies and slips: never a ribbon of one width.
+    edge = noise(seed + 11, 38.0, xs, ys) + noise(seed + 12, 85.0, xs, ys)
+    near = land.gullies[shapely.intersects(land.gullies, box)] if len(land.gullies) else land.gullies
+    gully = burnt(shapely.buffer(near, -5.0)) | (burnt(near) & (edge > -0.3))
+    gully |= burnt(shapely.buffer(near, 9.0)) & (edge > 0.2)
+    zone[gully & ((slope > 4) | (rough > 0))] = GULLY
     zone[burnt(land.rivers) & np.isin(zone, (TERRACE, TOP, WOOD, FALLOW, SHRUB))] = SHORE
     for number, (hx, hy) in enumerate(village.hamlets):
         size = (105.0 if number == 0 else 70.0) * min(1.0, land.spacing_m / 2000 + 0.25)
-        turn = 3.1 * float(hashed(seed + 7, np.array([village.number]), np.array([number]))[0])
+        tilt = 3.1 * float(hashed(seed + 7, np.array([village.number]), np.array([number]))[0])
         dx, dy = xs[None, :] - hx, ys[:, None] - hy
-        u, v = dx * np.cos(turn) + dy * np.sin(turn), -dx * np.sin(turn) + dy * np.cos(turn)
-        inside = np.hypot(u / 1.45, v) < size * (1 + 0.75 * noise(seed + 5, 75.0, xs, ys) + 0.35 * noise(seed + 6, 30.0, xs, ys))
+        u, v = dx * np.cos(tilt) + dy * np.sin(tilt), -dx * np.sin(tilt) + dy * np.cos(tilt)
+        inside = np.hypot(u / 1.45, v) < size * (
+            1 + 0.75 * noise(seed + 5, 75.0, xs, ys) + 0.35 * noise(seed + 6, 30.0, xs, ys)
+        )
         zone[inside & (slope < 16)] = HOME
     turn = 1.2 * np.round(2 * noise(seed + 8, 420.0, xs, ys) * 2)
     inner = np.zeros(zone.shape, dtype=np.int64)
@@ -150,6 +166,78 @@ def _outline(land: Landscape, village: Village) -> tuple[Floats, Floats, NDArray
     return xs, ys, inside, corners
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Ground:
+    """Rasters of a village's window, and its border."""
+
+    xs: Floats
+    ys: Floats
+    height: Floats
+    broad: Floats  # slope of the wider ground, degrees
+    label: NDArray[np.int32]  # zone x 100000 + cell; 0 outside the village
+    step: Floats  # vertical distance of field terraces
+    outline: shapely.Polygon
+    lines: Geometries  # borders of zones, the outline among them
+
+
+def _ground(land: Landscape, village: Village) -> _Ground:
+    xs, ys, inside, border = _outline(land, village)
+    height = resample(land.ground.height_m, land.ground, xs, ys)
+    height += 2.2 * noise(land.seed * 257 + 20, 130.0, xs, ys)
+    height += 0.7 * noise(land.seed * 257 + 21, 55.0, xs, ys)
+    dy, dx = np.gradient(height, GRID_M)
+    broad = np.degrees(np.arctan(np.hypot(dx, dy)))
+    for _ in range(12):
+        padded = np.pad(broad, 1, mode="edge")
+        broad = (padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]) / 4
+    label = _zones(land, village, xs, ys, height, broad)
+    label[~inside] = 0
+    label = sieve(label, size=round(_LEAST_ZONE_M2 / GRID_M**2), connectivity=4, mask=inside)
+    label[~inside] = 0
+    corner = (float(xs[0]) - GRID_M / 2, float(ys[0]) - GRID_M / 2)
+    lines = net_lines(label, relaxed_corners(label, border), *corner, GRID_M)
+    rim = net_lines(inside, np.nan_to_num(border), *corner, GRID_M)
+    outline = max(shapely.get_parts(shapely.polygonize(rim)), key=lambda part: float(part.area))
+    middle = shapely.line_interpolate_point(lines, 0.5, normalized=True)
+    on_rim = shapely.covered_by(middle, shapely.buffer(shapely.boundary(outline), 1e-6))
+    return _Ground(
+        xs=xs,
+        ys=ys,
+        height=height,
+        broad=broad,
+        label=label,
+        step=np.where(broad < _STEEP[1.25], 1.25, np.where(broad < _STEEP[2.5], 2.5, 5.0)),
+        outline=outline,
+        # The rim is the neighbour's too and stays as it is, point for point.
+        lines=np.where(on_rim, lines, shapely.simplify(lines, 0.45)),
+    )
+
+
+def _banks(ground: _Ground, drawn: NDArray[np.bool_], rng: np.random.Generator) -> Geometries:
+    """Lines that divide terraced slopes into patches: every sixth contour, and cuts between them."""
+    xs, ys, step = ground.xs, ground.ys, ground.step
+    banks = shapely.simplify(contours(ground.height, BANK * step, drawn, xs, ys), 0.35)
+    banks = banks[shapely.length(banks) > 15]
+    start, _ = points_along(banks, rng.uniform(130, 270, len(banks)), rng)
+    drop = BANK * step_at(step, xs, ys, start)
+    return np.concatenate((banks, downhill(ground.height, xs, ys, start, drop, stride=4.0, reach=200.0)))
+
+
+def _strips(land: Landscape, outline: shapely.Polygon) -> dict[int, Geometries]:
+    """Polygons of roads and waters near a village, those that lie under others first."""
+    water, highways = _near(land.rivers, outline), _near(land.highways, outline)
+    shapes = {
+        DITCH: _ditches(water, outline),
+        LANE: shapely.buffer(
+            _beside(_near(land.lanes, outline), highways), 2.3, cap_style="square", quad_segs=2
+        ),
+        HIGHWAY: shapely.buffer(highways, 4.2, quad_segs=2),
+        RIVER: water,
+    }
+    parts = {name: shapely.get_parts(shapely.union_all(shape)) for name, shape in shapes.items()}
+    return {name: part for name, part in parts.items() if len(part)}
+
+
 def patches(land: Landscape, village: Village) -> Patches:
     """Patches of one village.
 
@@ -165,92 +253,68 @@ def patches(land: Landscape, village: Village) -> Patches:
         of 100 m and west to east in a row, as patches are numbered.
     """
     rng = np.random.default_rng([land.seed, 11, village.number])
-    xs, ys, inside, border = _outline(land, village)
-    height = resample(land.ground.height_m, land.ground, xs, ys)
-    height += 2.2 * noise(land.seed * 257 + 20, 130.0, xs, ys) + 0.7 * noise(land.seed * 257 + 21, 55.0, xs, ys)
-    dy, dx = np.gradient(height, GRID_M)
-    slope = np.degrees(np.arctan(np.hypot(dx, dy)))
-    broad = slope
-    for _ in range(12):
-        padded = np.pad(broad, 1, mode="edge")
-        broad = (padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]) / 4
-    label = _zones(land, village, xs, ys, height, broad)
-    label[~inside] = 0
-    label = sieve(label, size=round(700 / GRID_M**2), connectivity=4, mask=inside)
-    label[~inside] = 0
-    x_low, y_low = xs[0] - GRID_M / 2, ys[0] - GRID_M / 2
-    lines = net_lines(label, relaxed_corners(label, border), x_low, y_low, GRID_M)
-    rim = net_lines(inside, np.nan_to_num(border), x_low, y_low, GRID_M)
-    outline = max(shapely.get_parts(shapely.polygonize(rim)), key=lambda p: p.area)
-    on_rim = shapely.covered_by(shapely.line_interpolate_point(lines, 0.5, normalized=True), shapely.buffer(outline.boundary, 1e-6))
-    lines = np.where(on_rim, lines, shapely.simplify(lines, 0.45))
-    step = np.where(broad < _STEEP[1.25], 1.25, np.where(broad < _STEEP[2.5], 2.5, 5.0))
-    terraced = label // 100_000 == TERRACE
-    drawn = _grown(terraced, 2)
-    banks = shapely.simplify(contours(height, BANK * step, drawn, xs, ys), 0.35)
-    banks = banks[shapely.length(banks) > 15]
-    start, _ = points_along(banks, rng.uniform(130, 270, len(banks)), rng)
-    cuts = downhill(height, xs, ys, start, BANK * step_at(step, xs, ys, start), stride=4.0, reach=200.0)
-    water = _near(land.rivers, outline)
-    shapes = (
-        water,
-        shapely.buffer(_near(land.highways, outline), 4.2, quad_segs=2),
-        shapely.buffer(_near(land.lanes, outline), 2.3, quad_segs=2),
-        _ditches(water, outline),
-    )
-    strips = [shapely.get_parts(shapely.union_all(s)) for s in shapes]
-    edges = [shapely.boundary(s) for s in strips if len(s)]
-    made = faces(np.concatenate([lines, banks, cuts, *edges]))
-    within = shapely.contains_properly(outline, shapely.point_on_surface(made))
-    made = made[within]
+    ground = _ground(land, village)
+    drawn = _grown(ground.label // 100_000 == TERRACE, 2)
+    strips = _strips(land, ground.outline)
+    edges = [shapely.boundary(shapes) for shapes in strips.values()]
+    made = faces(np.concatenate([ground.lines, _banks(ground, drawn, rng), *edges]))
+    made = made[shapely.contains_properly(ground.outline, shapely.point_on_surface(made))]
     heart = shapely.point_on_surface(made)
-    at = shapely.get_coordinates(heart)
-    col = np.clip(((at[:, 0] - x_low) / GRID_M).astype(int), 0, len(xs) - 1)
-    row = np.clip(((at[:, 1] - y_low) / GRID_M).astype(int), 0, len(ys) - 1)
-    zone = label[row, col].astype(np.int64) // 100_000
+    row, col = _cell_of(shapely.get_coordinates(heart), ground.xs, ground.ys)
+    zone = ground.label[row, col].astype(np.int64) // 100_000
     kind = zone.copy()
-    for strip, name in zip(strips[::-1], (DITCH, LANE, HIGHWAY, RIVER), strict=True):
-        if len(strip):
-            tree = shapely.STRtree(strip)
-            face, number = tree.query(heart, predicate="within")
-            zone[face], kind[face] = name, name * 1000 + number
-    least = np.where(np.isin(zone, TILLED), 1800.0, np.where(zone == HOME, 500.0, 1500.0))
+    for name, shapes in strips.items():
+        face, number = shapely.STRtree(shapes).query(heart, predicate="within")
+        zone[face], kind[face] = name, name * 1000 + number
     is_line = zone >= RIVER
-    least[is_line] = 60.0
-    kept, names = absorb(made, kind, least, np.where(is_line, 0.02, 1.0))
-    # A road is one patch from crossing to crossing of roads, not one from field to field.
+    least = np.where(np.isin(zone, TILLED), 1800.0, np.where(zone == HOME, 500.0, 1500.0))
+    kept, names = absorb(made, kind, np.where(is_line, 60.0, least), np.where(is_line, 0.02, 1.0))
+    # A road is one patch from crossing to crossing, not one from field to field.
     zone, kind = zone[names], kind[names]
-    group = np.arange(len(kept))
-    group[zone >= RIVER] = runs(kept, kind)[zone >= RIVER]
+    group = np.where(zone >= RIVER, runs(kept, kind), np.arange(len(kept)))
     geometry, names = dissolve(kept, group)
-    zone = zone[names]
     spot = shapely.get_coordinates(shapely.point_on_surface(geometry))
     order = np.lexsort((spot[:, 0], -np.floor(spot[:, 1] / 100)))
-    geometry, zone, spot = geometry[order], zone[order], spot[order]
+    spot = spot[order]
     return Patches(
-        geometry=geometry,
-        zone=zone,
-        slope_deg=sample(broad, xs, ys, spot),
-        near_home_m=np.min([np.hypot(*(spot - h).T) for h in village.hamlets], axis=0),
-        outline=outline,
-        xs=xs,
-        ys=ys,
-        height_m=height,
-        step_m=step,
-        broad_deg=broad,
+        geometry=geometry[order],
+        zone=zone[names][order],
+        slope_deg=sample(ground.broad, ground.xs, ground.ys, spot),
+        near_home_m=np.min([np.hypot(*(spot - hamlet).T) for hamlet in village.hamlets], axis=0),
+        outline=ground.outline,
+        xs=ground.xs,
+        ys=ground.ys,
+        height_m=ground.height,
+        step_m=ground.step,
+        broad_deg=ground.broad,
         terraced=drawn,
     )
 
 
+def _cell_of(points: Floats, xs: Floats, ys: Floats) -> tuple[Ints, Ints]:
+    """Row and column of the cell that each point is in."""
+    col = np.floor((points[:, 0] - xs[0]) / GRID_M + 0.5).astype(np.int64)
+    row = np.floor((points[:, 1] - ys[0]) / GRID_M + 0.5).astype(np.int64)
+    return np.clip(row, 0, len(ys) - 1), np.clip(col, 0, len(xs) - 1)
+
+
 def step_at(step: Floats, xs: Floats, ys: Floats, points: Floats) -> Floats:
     """Vertical distance of field terraces at points: that of their cell."""
-    col = np.clip(((points[:, 0] - xs[0]) / GRID_M).astype(int), 0, len(xs) - 1)
-    row = np.clip(((points[:, 1] - ys[0]) / GRID_M).astype(int), 0, len(ys) - 1)
-    return step[row, col]
+    return np.asarray(step[_cell_of(points, xs, ys)])
 
 
 def _near(shapes: Geometries, outline: shapely.Geometry) -> Geometries:
     return shapes[shapely.intersects(shapes, outline)] if len(shapes) else shapes
+
+
+def _beside(lanes: Geometries, highways: Geometries) -> Geometries:
+    """Lanes without the stretches that run along a highway; those that cross it stay."""
+    if not len(highways) or not len(lanes):
+        return lanes
+    wide = shapely.union_all(shapely.buffer(highways, 8.0, quad_segs=2))
+    clear = shapely.get_parts(shapely.difference(lanes, wide))
+    along = shapely.get_parts(shapely.line_merge(shapely.intersection(lanes, wide)))
+    return np.concatenate((clear, along[shapely.length(along) < 30]))
 
 
 def _ditches(water: Geometries, outline: shapely.Geometry) -> Geometries:
@@ -265,4 +329,3 @@ def _ditches(water: Geometries, outline: shapely.Geometry) -> Geometries:
     parts = parts[(shapely.get_type_id(parts) == 1) & (shapely.length(parts) > 120)]
     parts = parts[np.argsort(-shapely.length(parts), kind="stable")][: 1 + len(long) // 2]
     return np.asarray(shapely.buffer(parts, 1.2, cap_style="flat", quad_segs=2))
-

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from geo.sample.terrain import Floats, Terrain, hashed, noise, streams, terrain
 
-PATCH_MEAN_M2: Final = 9_500.0
+PATCH_MEAN_M2: Final = 10_400.0
 GRID_M: Final = 6.0  # raster on which zones are laid out; every window is aligned to it
 RIVER_M2: Final = 1.6e6
 TOWNSHIPS: Final = (
@@ -77,14 +77,20 @@ def _sites(villages: int, spacing: float, rng: np.random.Generator) -> tuple[Flo
 
 def window(low: float, high: float) -> Floats:
     """Centres of the grid cells from ``low`` to ``high``."""
-    return (np.arange(np.floor(low / GRID_M), np.ceil(high / GRID_M)) + 0.5) * GRID_M
+    first, last = int(np.floor(low / GRID_M)), int(np.ceil(high / GRID_M))
+    return (np.arange(first, last).astype(np.float64) + 0.5) * GRID_M
 
 
 def site_raster(land: Landscape, xs: Floats, ys: Floats) -> NDArray[np.int32]:
     """Number of the site whose land each cell is; depends on the cell only, not on the window."""
     scale, seed = land.spacing_m, land.seed * 131
-    warp_x = noise(seed, 0.5 * scale, xs, ys) * 0.26 * scale + noise(seed + 1, 0.16 * scale, xs, ys) * 0.10 * scale
-    warp_y = noise(seed + 2, 0.5 * scale, xs, ys) * 0.26 * scale + noise(seed + 3, 0.16 * scale, xs, ys) * 0.10 * scale
+    warp_x = (
+        noise(seed, 0.5 * scale, xs, ys) * 0.26 * scale + noise(seed + 1, 0.16 * scale, xs, ys) * 0.10 * scale
+    )
+    warp_y = (
+        noise(seed + 2, 0.5 * scale, xs, ys) * 0.26 * scale
+        + noise(seed + 3, 0.16 * scale, xs, ys) * 0.10 * scale
+    )
     x, y = xs[None, :] + warp_x, ys[:, None] + warp_y
     best = np.full(x.shape, np.inf)
     label = np.zeros(x.shape, dtype=np.int32)
@@ -112,15 +118,21 @@ def smooth_line(points: Floats, rounds: int = 3) -> Floats:
 def _wander(points: Floats, seed: int, size: float) -> Floats:
     """Points moved a little by hashed noise, ends included, so that lines that meet still meet."""
     key = np.round(points).astype(np.int64)
-    return points + size * np.column_stack((hashed(seed, key[:, 0], key[:, 1]), hashed(seed + 1, key[:, 0], key[:, 1])))
+    return points + size * np.column_stack(
+        (hashed(seed, key[:, 0], key[:, 1]), hashed(seed + 1, key[:, 0], key[:, 1]))
+    )
 
 
 def _settle(ground: Terrain, rng: np.random.Generator, heart: Floats, spacing: float, count: int) -> Floats:
     """Places for settlements near a heart: gentle ground, above the floods, apart from each other."""
     tries = heart + rng.uniform(-0.36, 0.36, (160, 2)) * spacing
     tries[0] = heart
-    col = np.clip(((tries[:, 0] - ground.x0) / ground.cell_m).round().astype(int), 1, ground.height_m.shape[1] - 2)
-    row = np.clip(((tries[:, 1] - ground.y0) / ground.cell_m).round().astype(int), 1, ground.height_m.shape[0] - 2)
+    col = np.clip(
+        ((tries[:, 0] - ground.x0) / ground.cell_m).round().astype(int), 1, ground.height_m.shape[1] - 2
+    )
+    row = np.clip(
+        ((tries[:, 1] - ground.y0) / ground.cell_m).round().astype(int), 1, ground.height_m.shape[0] - 2
+    )
     h, cell = ground.height_m, ground.cell_m
     slope = np.hypot(h[row, col + 1] - h[row, col - 1], h[row + 1, col] - h[row - 1, col]) / (2 * cell)
     above = ground.above_river_m[row, col]
@@ -202,7 +214,9 @@ def _tree(points: Floats) -> list[tuple[int, int]]:
     return links
 
 
-def _roads(ground: Terrain, villages: tuple[Village, ...], sites: Floats) -> tuple[list[Floats], list[Floats]]:
+def _roads(
+    ground: Terrain, villages: tuple[Village, ...], sites: Floats
+) -> tuple[list[Floats], list[Floats]]:
     """Highways that link the villages and lanes that link hamlets, as lines."""
     highways, lanes = [], []
     hearts = np.array([v.hamlets[0] for v in villages])
@@ -217,9 +231,11 @@ def _roads(ground: Terrain, villages: tuple[Village, ...], sites: Floats) -> tup
             lanes.append(_path(ground, ground.height_m, village.hamlets[a], village.hamlets[b], 40.0))
         # One lane of each village goes out to its furthest fields and on to a neighbour.
         near = np.argsort(np.hypot(*(sites - sites[village.site]).T), kind="stable")[1:4]
-        for neighbour in near:
-            if neighbour > village.site:
-                lanes.append(_path(ground, ground.height_m, village.hamlets[-1], sites[neighbour], 40.0))
+        lanes += [
+            _path(ground, ground.height_m, village.hamlets[-1], sites[neighbour], 40.0)
+            for neighbour in near
+            if neighbour > village.site
+        ]
     return highways, lanes
 
 
@@ -280,6 +296,10 @@ def landscape(*, villages: int, patches_per_village: int, seed: int) -> Landscap
         villages=tuple(made),
         rivers=np.array(rivers, dtype=object),
         gullies=np.array(gullies, dtype=object),
-        highways=np.array([shapely.LineString(smooth_line(_wander(p, seed + 5, 9.0))) for p in highways if len(p) > 1]),
-        lanes=np.array([shapely.LineString(smooth_line(_wander(p, seed + 5, 9.0))) for p in lanes if len(p) > 1]),
+        highways=np.array(
+            [shapely.LineString(smooth_line(_wander(p, seed + 5, 9.0))) for p in highways if len(p) > 1]
+        ),
+        lanes=np.array(
+            [shapely.LineString(smooth_line(_wander(p, seed + 5, 9.0))) for p in lanes if len(p) > 1]
+        ),
     )

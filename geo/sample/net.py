@@ -75,7 +75,12 @@ def relaxed_corners(labels: NDArray[Any], pinned: Floats | None = None, rounds: 
     hold = moved[:-1][held] if pinned is None else pinned[row, col][held]
     moved[:-1][held] = hold
     for _ in range(rounds):
-        total = (moved[near[0]] + away[0]) + (moved[near[1]] + away[1]) + (moved[near[2]] + away[2]) + (moved[near[3]] + away[3])
+        total = (
+            (moved[near[0]] + away[0])
+            + (moved[near[1]] + away[1])
+            + (moved[near[2]] + away[2])
+            + (moved[near[3]] + away[3])
+        )
         # Half way only: a full step would turn a staircase over and over, never flat.
         moved[:-1] = np.clip(0.4 * moved[:-1] + 0.6 * (total * share), -0.49, 0.49)
         moved[:-1][held] = hold
@@ -102,14 +107,20 @@ def merged(pairs: Floats) -> Geometries:
     """Lines made of point pairs (n x 2 x 2) that share ends."""
     if len(pairs) == 0:
         return np.array([], dtype=object)
-    return np.asarray(shapely.get_parts(shapely.line_merge(shapely.multilinestrings(shapely.linestrings(pairs)))))
+    return np.asarray(
+        shapely.get_parts(
+            shapely.line_merge(shapely.multilinestrings(np.asarray(shapely.linestrings(pairs))))
+        )
+    )
 
 
 def point_names(points: Floats) -> NDArray[np.uint64]:
     """A 64-bit name of each point that equal points share."""
     bits = (points + 0.0).view(np.uint64)  # + 0.0 makes minus zero plain
     with np.errstate(over="ignore"):
-        mixed = bits[:, 0] * np.uint64(0x9E3779B97F4A7C15) ^ (bits[:, 1] * np.uint64(0xC2B2AE3D27D4EB4F) >> np.uint64(7))
+        mixed = bits[:, 0] * np.uint64(0x9E3779B97F4A7C15) ^ (
+            bits[:, 1] * np.uint64(0xC2B2AE3D27D4EB4F) >> np.uint64(7)
+        )
         return np.asarray(mixed ^ bits[:, 1])
 
 
@@ -155,7 +166,9 @@ def chained(pairs: Floats) -> Geometries:
     return np.asarray(shapely.linestrings(points, indices=owner))
 
 
-def contours(height: Floats, step: Floats, wanted: NDArray[np.bool_], xs: Floats, ys: Floats, skip: int = 0) -> Geometries:
+def contours(
+    height: Floats, step: Floats, wanted: NDArray[np.bool_], xs: Floats, ys: Floats, skip: int = 0
+) -> Geometries:
     """Contour lines of a grid, at multiples of each cell's own ``step`` (a power of two times one base).
 
     Parameters
@@ -193,7 +206,11 @@ def contours(height: Floats, step: Floats, wanted: NDArray[np.bool_], xs: Floats
         first = np.floor(h.min(axis=1) / base).astype(np.int64) + 1
         count = np.floor(h.max(axis=1) / base).astype(np.int64) - first + 1
         which = np.repeat(np.arange(len(h)), np.maximum(count, 0))
-        number = first[which] + np.arange(len(which)) - np.repeat(np.cumsum(np.maximum(count, 0)) - np.maximum(count, 0), np.maximum(count, 0))
+        number = (
+            first[which]
+            + np.arange(len(which))
+            - np.repeat(np.cumsum(np.maximum(count, 0)) - np.maximum(count, 0), np.maximum(count, 0))
+        )
         ratio = np.round(cell_step[which] / base).astype(np.int64)
         keep = number % ratio == 0
         if skip:
@@ -232,12 +249,20 @@ def sample(grid: Floats, xs: Floats, ys: Floats, points: Floats) -> Floats:
     row = np.clip((points[:, 1] - ys[0]) / (ys[1] - ys[0]), 0, len(ys) - 1.001)
     c, r = col.astype(np.int64), row.astype(np.int64)
     u, v = col - c, row - r
-    return (
-        grid[r, c] * (1 - u) * (1 - v) + grid[r, c + 1] * u * (1 - v) + grid[r + 1, c] * (1 - u) * v + grid[r + 1, c + 1] * u * v
-    )
+    south = grid[r, c] * (1 - u) + grid[r, c + 1] * u
+    north = grid[r + 1, c] * (1 - u) + grid[r + 1, c + 1] * u
+    return np.asarray(south * (1 - v) + north * v)
 
 
-def downhill(height: Floats, xs: Floats, ys: Floats, start: Floats, drop: Floats, stride: float = 3.0, reach: float = 60.0) -> Geometries:
+def downhill(
+    height: Floats,
+    xs: Floats,
+    ys: Floats,
+    start: Floats,
+    drop: Floats,
+    stride: float = 3.0,
+    reach: float = 60.0,
+) -> Geometries:
     """Lines from points straight down the slope until they have dropped by ``drop`` m, or for ``reach`` m."""
     dy, dx = np.gradient(height, ys[1] - ys[0], xs[1] - xs[0])
     steep = np.maximum(np.hypot(dx, dy), 1e-6)
@@ -263,7 +288,9 @@ def downhill(height: Floats, xs: Floats, ys: Floats, start: Floats, drop: Floats
     return np.asarray(shapely.linestrings(points[mask], indices=owner))
 
 
-def points_along(lines: Geometries, spacing: Floats, rng: np.random.Generator, loose: float = 0.25) -> tuple[Floats, Ints]:
+def points_along(
+    lines: Geometries, spacing: Floats, rng: np.random.Generator, loose: float = 0.25
+) -> tuple[Floats, Ints]:
     """Points about ``spacing`` apart along each line, and the number of their line."""
     length = shapely.length(lines)
     count = np.floor(length / spacing + rng.uniform(0.2, 0.8, len(lines))).astype(np.int64)
@@ -311,7 +338,7 @@ def absorb(
     least_m2 : array, n
         Smaller polygons are joined.
     may : array, n
-        Weight of a polygon as a taker: 0 never takes, 1 takes.
+        Weight of a polygon as a taker of another kind: 0 never takes, 1 takes.
     own_kind : bool
         Whether a polygon may be joined to one of its own kind only.
 
@@ -321,7 +348,11 @@ def absorb(
         The polygons left, and for each the number of the polygon it grew from.
     """
     first, second, length = shared_edges(polygons)
-    first, second, length = np.concatenate((first, second)), np.concatenate((second, first)), np.tile(length, 2)
+    first, second, length = (
+        np.concatenate((first, second)),
+        np.concatenate((second, first)),
+        np.tile(length, 2),
+    )
     area = shapely.area(polygons)
     group = np.arange(len(polygons))
     for _ in range(6):
@@ -337,8 +368,9 @@ def absorb(
         pairs, place = np.unique(pair, return_inverse=True)
         border = np.bincount(place, weights=length[fit])
         small, taker = np.divmod(pairs, len(polygons))
-        border *= np.where(kind[small] == kind[taker], 4.0, 1.0) * may[taker]
-        order = np.lexsort((taker, -border, small))
+        # Its own kind takes a polygon gladly, whatever it may otherwise take.
+        pull = border * np.where(kind[small] == kind[taker], 4.0, may[taker])
+        order = np.lexsort((taker, -pull, small))
         chosen = order[np.concatenate(([True], small[order][1:] != small[order][:-1]))]
         parent = np.arange(len(polygons))
         parent[small[chosen]] = taker[chosen]

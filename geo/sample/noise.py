@@ -5,13 +5,16 @@ swings between two limits and whose direction turns slowly. Neighbours drawn
 like that leave gaps and overlaps, as contract parcels beside the survey do.
 """
 
+from typing import Final
+
 import numpy as np
 import shapely
 
 from geo.sample.net import Geometries
 from geo.sample.terrain import Floats, Ints
 
-_POINTS = 16  # the fewest a digitised ring has
+_POINTS: Final = 16  # about the fewest a digitised ring has
+_TRIES: Final = 5
 
 
 def dense_rings(polygons: Geometries) -> tuple[Floats, Ints, Floats]:
@@ -44,7 +47,9 @@ def dense_rings(polygons: Geometries) -> tuple[Floats, Ints, Floats]:
     return made, owner[side], run / whole[owner[side]]
 
 
-def displacement(place: Floats, ring: Ints, count: int, limits: tuple[float, float], rng: np.random.Generator) -> Floats:
+def displacement(
+    place: Floats, ring: Ints, count: int, limits: tuple[float, float], rng: np.random.Generator
+) -> Floats:
     """Error of each point of ``count`` rings: a vector of a length within ``limits``, smooth along the ring."""
     low, high = limits
     turn = 2 * np.pi * place
@@ -53,7 +58,11 @@ def displacement(place: Floats, ring: Ints, count: int, limits: tuple[float, flo
     swing = sum(size[k, ring] * np.sin((k + 1) * turn + phase[k, ring]) for k in range(3))
     length = low + (high - low) * (0.5 + 0.5 * swing)
     reach = rng.uniform(0.3, 1.3, (2, count))
-    angle = phase[3, ring] + reach[0, ring] * np.sin(turn + phase[4, ring]) + 0.5 * reach[1, ring] * np.sin(2 * turn + phase[5, ring])
+    angle = (
+        phase[3, ring]
+        + reach[0, ring] * np.sin(turn + phase[4, ring])
+        + 0.5 * reach[1, ring] * np.sin(2 * turn + phase[5, ring])
+    )
     return np.stack((length * np.cos(angle), length * np.sin(angle)), axis=1)
 
 
@@ -77,16 +86,17 @@ def digitised(polygons: Geometries, limits: tuple[float, float], rng: np.random.
     if not len(polygons):
         return polygons
     points, ring, place = dense_rings(polygons)
-    drawn = shapely.polygons(shapely.linearrings(points + displacement(place, ring, len(polygons), limits, rng), indices=ring))
-    for attempt in range(5):
+    moved = points + displacement(place, ring, len(polygons), limits, rng)
+    drawn = np.asarray(shapely.polygons(shapely.linearrings(moved, indices=ring)))
+    for attempt in range(_TRIES):
         bad = np.flatnonzero(~shapely.is_valid(drawn))
         if not len(bad):
             break
         mine = np.isin(ring, bad)
         again = np.searchsorted(bad, ring[mine])
         move = displacement(place[mine], again, len(bad), limits, rng)
-        if attempt == 4:
+        if attempt == _TRIES - 1:
             first = np.searchsorted(again, np.arange(len(bad)))
             move = move[first][again]
         drawn[bad] = shapely.polygons(shapely.linearrings(points[mine] + move, indices=again))
-    return np.asarray(drawn)
+    return drawn

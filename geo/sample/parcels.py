@@ -9,13 +9,14 @@ import shapely
 from numpy.typing import NDArray
 
 from geo.sample.land import QUILT, SHORE, Patches
-from geo.sample.net import Geometries, shared_edges
+from geo.sample.net import Geometries, runs, sample
 from geo.sample.terrain import Floats, Ints
 
 HOUSEHOLD, UNCONFIRMED, NEWLY_ADDED, OUTSIDE = range(4)  # what a field truly is
 _OTHER_CLASSES: Final = ("22", "21", "23", "99")
 _INSETS_M: Final = (0.0, 0.3, 0.5, 1.0)  # half of a ridge left out between parcels
 _INSET_SHARES: Final = (0.65, 0.2, 0.1, 0.05)
+LEAST_PARCEL_M2: Final = 80.0  # what is smaller is left to the ridge
 TRACK_SHARE: Final = 0.10  # of patches crossed by a field road of two metres that no parcel covers
 
 
@@ -55,23 +56,6 @@ def _states(land: Patches, owner: Ints, open_patch: NDArray[np.bool_], rng: np.r
     return state
 
 
-def _connected(polygons: Geometries, group: Ints) -> Ints:
-    """Number of the connected block of each polygon among those of its group."""
-    first, second, _ = shared_edges(polygons)
-    same = group[first] == group[second]
-    first, second = first[same], second[same]
-    label = np.arange(len(polygons))
-    while True:
-        new = label.copy()
-        low = np.minimum(label[first], label[second])
-        np.minimum.at(new, first, low)
-        np.minimum.at(new, second, low)
-        new = new[new]
-        if (new == label).all():
-            return label
-        label = new
-
-
 def _tracks(patches: Geometries, which: Ints) -> Geometries:
     """A two-metre field road across each of the patches, through its middle."""
     corner = shapely.get_coordinates(shapely.oriented_envelope(patches[which])).reshape(-1, 5, 2)
@@ -79,22 +63,30 @@ def _tracks(patches: Geometries, which: Ints) -> Geometries:
     shorter = np.where((np.hypot(*first.T) < np.hypot(*second.T))[:, None], first, second)
     middle = shapely.get_coordinates(shapely.point_on_surface(patches[which]))
     bend = 0.07 * np.stack((-shorter[:, 1], shorter[:, 0]), axis=1)
-    line = np.stack((middle - 1.2 * shorter, middle - 0.4 * shorter + bend, middle + 0.4 * shorter - bend, middle + 1.2 * shorter), axis=1)
+    line = np.stack(
+        (
+            middle - 1.2 * shorter,
+            middle - 0.4 * shorter + bend,
+            middle + 0.4 * shorter - bend,
+            middle + 1.2 * shorter,
+        ),
+        axis=1,
+    )
     return np.asarray(shapely.buffer(shapely.linestrings(line), 1.0, quad_segs=2))
 
 
-def _largest(shapes: Geometries) -> Geometries:
-    """The largest part of each shape, holes filled."""
-    parts, index = shapely.get_parts(shapes, return_index=True)
-    order = np.lexsort((-shapely.area(parts), index))
-    head = np.concatenate(([True], index[order][1:] != index[order][:-1])) if len(order) else np.array([], dtype=bool)
-    out = np.full(len(shapes), shapely.Polygon(), dtype=object)
-    out[index[order][head]] = parts[order][head]
-    return np.asarray(shapely.polygons(shapely.get_exterior_ring(out)))
+def _filled(shapes: Geometries) -> Geometries:
+    """Shapes without their holes."""
+    return np.asarray(shapely.polygons(shapely.get_exterior_ring(shapes)))
 
 
 def holdings(
-    land: Patches, made: Geometries, owner: Ints, open_patch: NDArray[np.bool_], group: Ints, rng: np.random.Generator
+    land: Patches,
+    made: Geometries,
+    owner: Ints,
+    open_patch: NDArray[np.bool_],
+    group: Ints,
+    rng: np.random.Generator,
 ) -> Holdings:
     """Parcels and unassigned pieces of a village.
 
@@ -114,7 +106,7 @@ def holdings(
     state = _states(land, owner, open_patch, rng)
     # Blocks that are not confirmed, as one piece of truth each.
     loose = np.flatnonzero(np.isin(state, (UNCONFIRMED, NEWLY_ADDED)))
-    block = _connected(made[loose], owner[loose])
+    block = runs(made[loose], owner[loose])
     names, start = np.unique(block, return_index=True)
     pieces = [shapely.coverage_union_all(made[loose[block == name]]) for name in names]
     # Confirmed fields: some inset by half a ridge, some crossed by a field road.
@@ -124,19 +116,22 @@ def holdings(
     inset = patch_inset[owner[held]]
     shapes[inset > 0] = shapely.buffer(shapes[inset > 0], -inset[inset > 0], join_style="mitre")
     crossed = np.unique(owner[held])
-    crossed = crossed[(rng.uniform(size=len(crossed)) < TRACK_SHARE) & (shapely.area(land.geometry[crossed]) > 4000)]
+    crossed = crossed[
+        (rng.uniform(size=len(crossed)) < TRACK_SHARE) & (shapely.area(land.geometry[crossed]) > 4000)
+    ]
     if len(crossed):
         tracks = _tracks(land.geometry, crossed)
         mine = np.flatnonzero(np.isin(owner[held], crossed))
         shapes[mine] = shapely.difference(shapes[mine], tracks[np.searchsorted(crossed, owner[held][mine])])
-    shapes = _largest(shapes)
-    keep = shapely.area(shapes) > 80
-    held, shapes = held[keep], shapes[keep]
+    # A field that a road cuts in two is two parcels from then on.
+    shapes, source = shapely.get_parts(shapes, return_index=True)
+    keep = shapely.area(shapes) > LEAST_PARCEL_M2
+    held, shapes = held[source[keep]], _filled(shapes[keep])
     # Land of the collective that was drawn, but is no household's: it stays unassigned.
     spare = loose[(state[loose] == UNCONFIRMED) & (rng.uniform(size=len(loose)) < 0.22)]
     kinds = rng.choice(_OTHER_CLASSES, p=(0.55, 0.15, 0.15, 0.15), size=len(spare))
     field = np.concatenate((held, spare))
-    geometry = np.concatenate((shapes, _largest(made[spare])))
+    geometry = np.concatenate((shapes, _filled(made[spare])))
     classes = np.concatenate((np.full(len(held), "10", dtype=object), kinds.astype(object)))
     order = np.lexsort((field, group[owner[field]]))
     field, geometry, classes = field[order], geometry[order], classes[order]
@@ -159,7 +154,9 @@ def holdings(
     )
 
 
-def baseline(land: Patches, old_class: NDArray[np.object_], held: Holdings) -> tuple[Geometries, NDArray[np.object_]]:
+def baseline(
+    land: Patches, old_class: NDArray[np.object_], held: Holdings
+) -> tuple[Geometries, NDArray[np.object_]]:
     """The land as an older survey drew it: new farmland still grass, borders a metre or so elsewhere.
 
     Returns
@@ -174,9 +171,15 @@ def baseline(land: Patches, old_class: NDArray[np.object_], held: Holdings) -> t
     # Patches of one class within a cell of 350 m were one polygon at 1:10 000.
     spot = shapely.get_coordinates(shapely.point_on_surface(land.geometry))
     cell = np.floor(spot / 350).astype(np.int64)
-    names = pd.factorize(pd.Series(old_class) + "/" + pd.Series(cell[:, 0]).astype("str") + "/" + pd.Series(cell[:, 1]).astype("str"))[0]
+    names = pd.factorize(
+        pd.Series(old_class)
+        + "/"
+        + pd.Series(cell[:, 0]).astype("str")
+        + "/"
+        + pd.Series(cell[:, 1]).astype("str")
+    )[0]
     index = np.flatnonzero(plain)
-    run = _connected(land.geometry[index], names[index])
+    run = runs(land.geometry[index], names[index])
     for name in np.unique(run):
         members = index[run == name]
         parts.append(shapely.coverage_union_all(land.geometry[members]))
@@ -191,11 +194,10 @@ def baseline(land: Patches, old_class: NDArray[np.object_], held: Holdings) -> t
     return pieces[keep], np.array(kinds, dtype=object)[index[keep]]
 
 
-def shifted(shapes: Geometries, move_x: Floats, move_y: Floats, land: Patches) -> Geometries:
+def shifted(shapes: Geometries, land: Patches, move: tuple[Floats, Floats]) -> Geometries:
     """Shapes with every point moved by a smooth field of small steps, so that neighbours stay neighbours."""
-    from geo.sample.net import sample
 
     def bend(points: Floats) -> Floats:
-        return points + np.stack((sample(move_x, land.xs, land.ys, points), sample(move_y, land.xs, land.ys, points)), axis=1)
+        return points + np.stack([sample(part, land.xs, land.ys, points) for part in move], axis=1)
 
     return np.asarray(shapely.transform(shapes, bend))

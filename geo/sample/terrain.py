@@ -57,7 +57,12 @@ def spline_weights(at: Floats, first: float, step: float, count: int) -> Floats:
     place = (at - first) / step
     base = np.floor(place).astype(np.int64)
     t = place - base
-    parts = ((1 - t) ** 3 / 6, (3 * t**3 - 6 * t**2 + 4) / 6, (-3 * t**3 + 3 * t**2 + 3 * t + 1) / 6, t**3 / 6)
+    parts = (
+        (1 - t) ** 3 / 6,
+        (3 * t**3 - 6 * t**2 + 4) / 6,
+        (-3 * t**3 + 3 * t**2 + 3 * t + 1) / 6,
+        t**3 / 6,
+    )
     weights = np.zeros((len(at), count))
     for offset, part in zip((-1, 0, 1, 2), parts, strict=True):
         np.add.at(weights, (np.arange(len(at)), np.clip(base + offset, 0, count - 1)), part)
@@ -106,10 +111,8 @@ def _flood(height: Floats) -> Ints:
     padded = np.full((rows + 2, cols + 2), -np.inf)
     padded[1:-1, 1:-1] = height
     level, wide = padded.ravel().tolist(), cols + 2
-    way = {}
     heap = [(level[wide + 1 + c], wide + 1 + c) for c in range(cols)]
-    for _, cell in heap:
-        way[cell] = cell
+    way = {cell: cell for _, cell in heap}
     heapq.heapify(heap)
     steps = [dr * wide + dc for dr, dc in _NEIGHBOURS]
     while heap:
@@ -122,7 +125,7 @@ def _flood(height: Floats) -> Ints:
     receiver = np.empty(wide * (rows + 2), dtype=np.int64)
     receiver[list(way)] = list(way.values())
     inner = receiver.reshape(rows + 2, wide)[1:-1, 1:-1]
-    return ((inner // wide - 1) * cols + inner % wide - 1).ravel()
+    return np.asarray((inner // wide - 1) * cols + inner % wide - 1).ravel()
 
 
 def _levels(receiver: Ints) -> list[Ints]:
@@ -173,12 +176,16 @@ def terrain(seed: int, bounds: tuple[float, float, float, float], *, river_m2: f
     height = 0.005 * (ys[:, None] - south) + 0.006 * np.abs(east_of - bend[:, None])
     for octave, wave in enumerate((2400.0, 1100.0, 500.0, 230.0, 100.0)):
         height = height + noise(seed * 31 + octave, wave, xs, ys) * wave * 0.022
-    softness = np.exp(1.1 * noise(seed * 31 + 11, 1900.0, xs, ys) + 0.5 * noise(seed * 31 + 12, 600.0, xs, ys)).ravel()
+    softness = np.exp(
+        1.1 * noise(seed * 31 + 11, 1900.0, xs, ys) + 0.5 * noise(seed * 31 + 12, 600.0, xs, ys)
+    ).ravel()
     cell_area = np.full(height.size, CELL_M**2)
     top = int(np.argmin(height[-1]))
     cell_area[(len(ys) - 1) * len(xs) + top] += 12 * river_m2  # what comes from beyond the northern edge
     rows, cols = np.divmod(np.arange(height.size), len(xs))
-    rough = sum(noise(seed * 31 + 20 + k, wave, xs, ys) * wave * 0.10 for k, wave in enumerate((85.0, 190.0, 420.0)))
+    rough = sum(
+        noise(seed * 31 + 20 + k, wave, xs, ys) * wave * 0.10 for k, wave in enumerate((85.0, 190.0, 420.0))
+    )
     receiver = _flood(height)
     for _ in range(ROUNDS):
         levels = _levels(receiver)

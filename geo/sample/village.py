@@ -5,7 +5,6 @@ from typing import Final
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
@@ -51,8 +50,8 @@ class Tables:
 
 
 def placed(shapes: Geometries) -> Geometries:
-    """Shapes from the county's own metres to map coordinates, to a tenth of a millimetre."""
-    return np.asarray(shapely.transform(shapes, lambda p: np.round(p + ORIGIN, 4)))
+    """Shapes from the county's own metres to map coordinates; not rounded, or some would touch themselves."""
+    return np.asarray(shapely.transform(shapes, lambda points: points + ORIGIN))
 
 
 def _layer(table: dict[str, object], shapes: Geometries) -> gpd.GeoDataFrame:
@@ -102,18 +101,26 @@ def _groups(land: Patches, village: Village) -> Ints:
     """Villagers' group of each patch, from 1: that of the nearest hamlet."""
     spot = shapely.get_coordinates(shapely.point_on_surface(land.geometry))
     far = np.array([np.hypot(*(spot - hamlet).T) for hamlet in village.hamlets])
-    return far.argmin(axis=0) + 1
+    return np.asarray(far.argmin(axis=0) + 1)
 
 
 def _enclaves(land: Patches, farmed: NDArray[np.bool_], rng: np.random.Generator) -> Ints:
     """A patch or two on the border that belong to the neighbour."""
-    rim = shapely.buffer(land.outline.boundary, 0.5)
-    able = np.flatnonzero(farmed & shapely.intersects(land.geometry, rim) & (shapely.area(land.geometry) > 2500))
-    return rng.permutation(able)[: max(1, round(len(farmed) / 250))]
+    rim = shapely.buffer(shapely.boundary(land.outline), 0.5)
+    able = np.flatnonzero(
+        farmed & shapely.intersects(land.geometry, rim) & (shapely.area(land.geometry) > 2500)
+    )
+    return np.asarray(rng.permutation(able)[: max(1, round(len(farmed) / 250))])
 
 
 def _survey(
-    land: Patches, village: Village, owner: Village, away: Ints, state: NDArray[np.bool_], classes: NDArray[np.object_], rng: np.random.Generator
+    land: Patches,
+    village: Village,
+    owner: Village,
+    away: Ints,
+    state: NDArray[np.bool_],
+    classes: NDArray[np.object_],
+    rng: np.random.Generator,
 ) -> gpd.GeoDataFrame:
     farmed = np.isin(classes, ("0101", "0102", "0103"))
     count = len(classes)
@@ -173,11 +180,20 @@ def deducted(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
 
 
 def _parcel_tables(
-    held: Holdings, land: Patches, village: Village, owner: Village, away: Ints, noise_m: tuple[float, float], seed: int
+    held: Holdings,
+    village: Village,
+    owner: Village,
+    away: Ints,
+    noise_m: tuple[float, float],
+    seed: int,
 ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
     count = len(held.parcels)
     foreign = np.isin(held.parcel_patch, away)
-    issuer = np.where(foreign, owner.code + "01", np.array([f"{village.code}{g:02d}" for g in held.parcel_group], dtype=object))
+    issuer = np.where(
+        foreign,
+        owner.code + "01",
+        np.array([f"{village.code}{g:02d}" for g in held.parcel_group], dtype=object),
+    )
     # Serials of fields in another village start high, so that both villages can number on their own.
     serial = np.zeros(count, dtype=np.int64)
     for code in np.unique(issuer):
@@ -185,7 +201,9 @@ def _parcel_tables(
         serial[here] = np.arange(1, len(here) + 1) + (90_000 if code[:12] != village.code else 0)
     codes = np.array([f"{i}{s:05d}" for i, s in zip(issuer, serial, strict=True)], dtype=object)
     household = np.where(held.household > 0, held.household, 0)
-    contractor = np.array([f"{i}{h:04d}" if h else "" for i, h in zip(issuer, household, strict=True)], dtype=object)
+    contractor = np.array(
+        [f"{i}{h:04d}" if h else "" for i, h in zip(issuer, household, strict=True)], dtype=object
+    )
     drawn = digitised(held.parcels, noise_m, np.random.default_rng([seed, 99, village.number]))
     base = {
         "parcel_code": codes,
@@ -201,7 +219,13 @@ def _parcel_tables(
 
 
 def tables(
-    place: Landscape, village: Village, *, neighbour: Village, noise_m: tuple[float, float], share_based: bool, shift: tuple[float, float]
+    place: Landscape,
+    village: Village,
+    *,
+    neighbour: Village,
+    noise_m: tuple[float, float],
+    share_based: bool,
+    shift: tuple[float, float],
 ) -> Tables:
     """All rows of one village.
 
@@ -231,12 +255,15 @@ def tables(
     made, owner = fields(land, farmed & ~state, rng)
     open_patch = farmed & ~state & (not share_based)
     held = holdings(land, made, owner, open_patch, group, rng)
-    parcels, true_parcels = _parcel_tables(held, land, village, neighbour, away, noise_m, seed)
+    parcels, true_parcels = _parcel_tables(held, village, neighbour, away, noise_m, seed)
     if any(shift):
         parcels["geometry"] = parcels.geometry.translate(*shift)
     old = np.array([OLD_CLASS[c] for c in classes], dtype=object)
     parts, old_kinds = baseline(land, old, held)
-    wave = [1.6 * noise(seed * 977 + k, 160.0, land.xs, land.ys) for k in (0, 1)]
+    wave = (
+        1.6 * noise(seed * 977, 160.0, land.xs, land.ys),
+        1.6 * noise(seed * 977 + 1, 160.0, land.xs, land.ys),
+    )
     group_shapes, names = dissolve(land.geometry, group)
     piece_foreign = np.isin(held.piece_patch, away)
     piece_codes = np.asarray(survey["patch_code"])[held.piece_patch]
@@ -244,7 +271,11 @@ def tables(
         {
             "truth_id": "",
             "piece_class": np.where(held.piece_class == 1, "UNCONFIRMED", "NEWLY_ADDED"),
-            "group_code": np.where(piece_foreign, f"{neighbour.code}01", [f"{village.code}{g:02d}" for g in group[held.piece_patch]]),
+            "group_code": np.where(
+                piece_foreign,
+                f"{neighbour.code}01",
+                [f"{village.code}{g:02d}" for g in group[held.piece_patch]],
+            ),
             "village_code": np.where(piece_foreign, neighbour.code, village.code),
             "patch_code": piece_codes,
         },
@@ -255,7 +286,8 @@ def tables(
         survey=deducted(survey),
         parcels=parcels,
         village=_layer(
-            {"village_code": [village.code], "village_name": [f"{village.name}村民委员会"]}, placed(np.array([land.outline]))
+            {"village_code": [village.code], "village_name": [f"{village.name}村民委员会"]},
+            placed(np.array([land.outline])),
         ),
         groups=_layer(
             {
@@ -270,7 +302,7 @@ def tables(
                 "patch_number": [f"{n:04d}" for n in range(1, len(parts) + 1)],
                 "location_unit_code": village.code + "0000000",
             },
-            placed(shifted(parts, *wave, land)),
+            placed(shifted(parts, land, wave)),
         ),
         pieces=pieces,
         true_parcels=true_parcels,
