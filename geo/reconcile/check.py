@@ -8,6 +8,7 @@ GB/T 35958-2018 (parcels).
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -22,7 +23,7 @@ from geo.codes import is_digits
 from geo.findings import findings, joined
 from geo.reconcile.classify import is_farmland
 from geo.reconcile.homes import Homes, homes
-from geo.reconcile.overlay import OverlaySettings, pairs
+from geo.reconcile.overlay import OverlaySettings, cores, pairs
 from geo.reconcile.sources import Sources
 from geo.standards import code_list
 from geo.topology import repair
@@ -104,7 +105,9 @@ def check(sources: Sources, settings: CheckSettings | None = None, *, jobs: int 
         geometry_area=area,
         overlay=OverlaySettings(jobs=jobs),
     )
-    parts = [*repairs, where.findings, *(function(context) for function in RULES)]
+    with ThreadPoolExecutor(cores(jobs)) as pool:
+        found = list(pool.map(lambda function: function(context), RULES))
+    parts = [*repairs, where.findings, *found]
     return Checked(
         sources=sources,
         homes=where,

@@ -53,7 +53,7 @@ def classify(
     Parameters
     ----------
     pieces : GeoDataFrame, n rows
-        Polygons in a projected CRS.
+        Polygons in a projected CRS, column ``piece_shape``; a sliver is judged by a point in it.
     baseline : GeoDataFrame, optional
         Earlier survey in the same CRS, column ``land_class``; all classes, not only farmland.
     evidence : GeoDataFrame, optional
@@ -74,13 +74,17 @@ def classify(
     polygons = np.asarray(pieces.geometry.array)
     count = len(polygons)
     area = shapely.area(polygons)
+    # A sliver lies on one side or the other of an old border: its middle is asked, which is many times cheaper.
+    asked = polygons.copy()
+    sliver = pieces["piece_shape"].eq("SLIVER").to_numpy(dtype=bool)
+    asked[sliver] = shapely.point_on_surface(polygons[sliver])
     cases: list[tuple[npt.NDArray[np.bool_], str, str, npt.NDArray[np.object_]]] = []
     farmland_share = np.full(count, np.nan)
 
     if baseline is not None and len(baseline):
         old = baseline[["land_class", "geometry"]].reset_index(drop=True)
         old_farmland = is_farmland(old["land_class"]).to_numpy()
-        share, chief = _shares(polygons, area, np.asarray(old.geometry.array), old_farmland)
+        share, chief = _shares(asked, area, np.asarray(old.geometry.array), old_farmland)
         known = share["all"] >= settings.known_share
         farmland_share = np.where(known, share["marked"], np.nan)
         was = known & (share["marked"] >= settings.farmland_share)
@@ -97,7 +101,7 @@ def classify(
         share, chief = _shares(
             polygons, area, np.asarray(other.geometry.array), np.ones(len(other), dtype=bool)
         )
-        listed = _codes_over(polygons, area, other)
+        listed = _codes_over(asked, area, other)
         names = _parcel_names(other["parcel_class"], chief)
         under = share["all"] >= settings.evidence_share
         text = _join("确权成果中登记为", names, "，占图块 ", _percent(share["all"]))
@@ -105,7 +109,7 @@ def classify(
 
     if extent is not None and len(extent):
         everywhere = np.ones(len(extent), dtype=bool)
-        share, _ = _shares(polygons, area, np.asarray(extent.geometry.array), everywhere)
+        share, _ = _shares(asked, area, np.asarray(extent.geometry.array), everywhere)
         inside = share["all"] >= settings.evidence_share
         text = _join("位于确权调查范围内，占图块 ", _percent(share["all"]))
         cases.append((inside, "UNCONFIRMED", "CONFIRMATION_EXTENT", text))
@@ -158,14 +162,15 @@ def _shares(
 def _pair_areas(
     polygons: npt.NDArray[np.object_], area: Floats, others: npt.NDArray[np.object_]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]:
-    """Every meeting of a polygon with another: their rows and the area in common."""
-    tree = shapely.STRtree(others)
-    row, other = tree.query(polygons, predicate="intersects")
-    # Most pieces lie wholly in one old patch: that test is many times cheaper than an intersection.
+    """Every meeting of a polygon (or the point that stands for it) with another: their rows and the area in common."""
+    # The others ask: each is prepared once for all the pieces near it.
+    other, row = shapely.STRtree(polygons).query(others, predicate="intersects")
+    order = np.lexsort((other, row))
+    other, row = other[order], row[order]
     shapely.prepare(others)
-    inside = shapely.covers(others[other], polygons[row])
+    # Most pieces lie wholly in one old patch: that test is many times cheaper than an intersection.
+    crossing = ~shapely.covers(others[other], polygons[row])
     covered = area[row].copy()
-    crossing = ~inside
     covered[crossing] = shapely.area(shapely.intersection(polygons[row[crossing]], others[other[crossing]]))
     return row, other, covered
 

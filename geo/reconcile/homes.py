@@ -82,7 +82,8 @@ def _code_at(layer: GeoDataFrame, bounds: GeoDataFrame, codes: "pd.Series[str]")
     """Code of the polygon that holds a point of each row; the least where several do, '' where none."""
     points = shapely.point_on_surface(np.asarray(layer.geometry.array))
     polygons = np.asarray(bounds.geometry.array)
-    row, other = shapely.STRtree(polygons).query(points, predicate="intersects")
+    # Few large polygons ask for many points: a polygon that asks is prepared once for all of them.
+    other, row = shapely.STRtree(points).query(polygons, predicate="intersects")
     hit = pd.DataFrame({"row": row, "code": codes.to_numpy(dtype=object)[other]})
     hit = hit.sort_values(["row", "code"]).drop_duplicates("row")
     out = np.full(len(layer), "", dtype=object)

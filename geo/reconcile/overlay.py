@@ -27,7 +27,7 @@ from geo.topology import parts, repair, require_polygons
 BALANCE_TOLERANCE_M2: Final = 1e-3  # a patch whose areas differ by more is done again another way
 _RELATIVE_TOLERANCE: Final = 1e-9  # of the patch's area: what floats lose on patches of square kilometres
 _FRAME_MARGIN_M: Final = 0.5  # parcels are cut to a patch's frame this much wider, clear of its border
-_CUT_SHARE: Final = 0.8  # a parcel that lies in the frame with more of its own frame is not worth cutting
+_CUT_SHARE: Final = 0.0  # a parcel that lies in the frame with more of its own frame is not worth cutting
 _LEVEL_M: Final = 1e-9  # an edge flatter than this is level
 _GRID_M: Final = 1e-6  # last resort: nodes are snapped to a micrometre
 
@@ -273,36 +273,32 @@ def _cut_to_frames(shapes: Geometries, frames: Floats) -> Geometries:
 
 def _area_in_frames(shapes: Geometries, frames: Floats) -> Floats:
     """Area of each shape inside its frame: the integral of y, held to the frame, along its edges."""
-    rings, of = _rings(shapes)
-    size = shapely.get_num_coordinates(rings)
-    ring = np.repeat(np.arange(len(rings)), size)
-    xy = shapely.get_coordinates(rings) - frames[of[ring], :2]
-    inside = ring[1:] == ring[:-1]
-    a, b = xy[:-1][inside], xy[1:][inside]
-    edge = of[ring[1:][inside]]
-    width, height = (frames[edge, 2:] - frames[edge, :2]).T
-    xa, xb = np.minimum(np.maximum(a[:, 0], 0), width), np.minimum(np.maximum(b[:, 0], 0), width)
-    use = xa != xb
-    a, b, xa, xb, height, edge = a[use], b[use], xa[use], xb[use], height[use], edge[use]
-    slope = (b[:, 1] - a[:, 1]) / (b[:, 0] - a[:, 0])
-    ya, yb = a[:, 1] + (xa - a[:, 0]) * slope, a[:, 1] + (xb - a[:, 0]) * slope
-
-    def antiderivative(y: Floats, held: Floats) -> Floats:
-        return held * held / 2 + height * np.maximum(y - height, 0)
-
-    held_a, held_b = np.minimum(np.maximum(ya, 0), height), np.minimum(np.maximum(yb, 0), height)
-    rise = yb - ya
+    polygons, row = shapely.get_parts(shapes, return_index=True)
+    rings, polygon = shapely.get_rings(polygons, return_index=True)
+    of = row[polygon]
+    corner, ring = shapely.get_coordinates(rings, return_index=True)
+    corner -= frames[of[ring], :2]
+    size = (frames[:, 2:] - frames[:, :2])[of]
+    width, height = size[ring, 0], size[ring, 1]
+    x, y = corner.T
+    held_x = np.minimum(np.maximum(x, 0), width)
+    edges = np.flatnonzero((held_x[1:] != held_x[:-1]) & (ring[1:] == ring[:-1]))
+    height, start, end, x0, y0 = height[edges], held_x[edges], held_x[edges + 1], x[edges], y[edges]
+    slope = (y[edges + 1] - y0) / (x[edges + 1] - x0)
+    low, high = y0 + (start - x0) * slope, y0 + (end - x0) * slope
+    # Mean of y held to 0..height between low and high: its antiderivative, but for level edges.
+    held_low, held_high = np.minimum(np.maximum(low, 0), height), np.minimum(np.maximum(high, 0), height)
+    grown = (held_high - held_low) * (held_high + held_low) / 2
+    grown += height * (np.maximum(high, height) - np.maximum(low, height))
+    rise = high - low
     level = np.abs(rise) < _LEVEL_M
     rise[level] = 1.0
-    mean = np.where(level, held_a, (antiderivative(yb, held_b) - antiderivative(ya, held_a)) / rise)
-    return np.abs(np.bincount(edge, (xb - xa) * mean, minlength=len(shapes))).astype(np.float64)
-
-
-def _rings(shapes: Geometries) -> tuple[Geometries, Rows]:
-    """Rings that run one way round shells and the other round holes, and the shape of each."""
-    polygons, row = shapely.get_parts(shapely.orient_polygons(shapes), return_index=True)
-    rings, polygon = shapely.get_rings(polygons, return_index=True)
-    return rings, row[polygon]
+    mean = np.where(level, held_low, grown / rise)
+    swept = np.abs(np.bincount(ring[edges], (end - start) * mean, minlength=len(rings)))
+    is_hole = np.concatenate(
+        [[False], polygon[1:] == polygon[:-1]]
+    )  # a polygon's shell comes before its holes
+    return np.bincount(of, np.where(is_hole, -swept, swept), minlength=len(shapes)).astype(np.float64)
 
 
 def _another_way(patch: shapely.Geometry, parcels: Geometries) -> shapely.Geometry:

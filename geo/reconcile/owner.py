@@ -8,15 +8,12 @@ much of them is near; else the village itself (group ``00``).
 
 import re
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import shapely
 from geopandas import GeoDataFrame
-
-NEAR_BATCH: Final = 50_000  # pieces looked up at a time, so that pairs stay in memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +36,8 @@ def owner_groups(
     Parameters
     ----------
     pieces : GeoDataFrame, n rows
-        Polygons in a projected CRS, columns ``village_code`` (12 digits) and
-        ``owner_unit_code`` (19 digits).
+        Polygons in a projected CRS, columns ``village_code`` (12 digits),
+        ``owner_unit_code`` (19 digits) and ``piece_shape``.
     parcels : GeoDataFrame
         Contract parcels around them in the same CRS, columns ``issuer_code``
         (14 digits) and ``village_code`` (the survey village of the issuer).
@@ -53,7 +50,7 @@ def owner_groups(
     -------
     DataFrame, n rows, on the index of ``pieces``
         ``group_code`` (14 digits), ``group_source`` (GROUP_BOUNDARY, OWNER_UNIT,
-        NEIGHBOURS, NEAREST, VILLAGE) and ``group_confidence`` (0..1: share of the
+        NEIGHBOURS, TOUCHING, NEAREST, VILLAGE) and ``group_confidence`` (0..1: share of the
         say the chosen group had; 0 for VILLAGE).
     """
     settings = settings or OwnerSettings()
@@ -87,10 +84,14 @@ def owner_groups(
     around = parcels[parcels["issuer_code"].str.len().eq(14) & parcels.geometry.notna()]
     around = around[around["issuer_code"].str[12:] != "00"].reset_index(drop=True)
     if len(around):
-        for start in range(0, count, NEAR_BATCH):
-            rows = np.flatnonzero(open_[start : start + NEAR_BATCH]) + start
-            won, names, say = _by_neighbours(polygons[rows], village[rows], around, settings.near_m)
-            settle(rows[won], names, say, "NEIGHBOURS")
+        block = pieces["piece_shape"].eq("BLOCK").to_numpy(dtype=bool)
+        rows = np.flatnonzero(open_ & block)
+        won, names, say = _by_neighbours(polygons[rows], village[rows], around, settings.near_m)
+        settle(rows[won], names, say, "NEIGHBOURS")
+        # A strip or sliver runs along the parcels it was left by: those it touches decide.
+        rows = np.flatnonzero(open_ & ~block)
+        won, names, say = _by_neighbours(polygons[rows], village[rows], around, 0.0)
+        settle(rows[won], names, say, "TOUCHING")
         rows = np.flatnonzero(open_)
         won, names, say = _by_nearest(polygons[rows], village[rows], around, settings.far_m)
         settle(rows[won], names, say, "NEAREST")
@@ -116,11 +117,15 @@ def _by_neighbours(
     polygons: npt.NDArray[np.object_], village: npt.NDArray[np.object_], parcels: GeoDataFrame, near_m: float
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.object_], npt.NDArray[np.float64]]:
     others = np.asarray(parcels.geometry.array)
-    row, other = shapely.STRtree(others).query(polygons, predicate="dwithin", distance=near_m)
+    tree = shapely.STRtree(others)
+    if near_m:
+        row, other = tree.query(polygons, predicate="dwithin", distance=near_m)
+    else:
+        row, other = tree.query(polygons, predicate="intersects")
     own = parcels["village_code"].to_numpy(dtype=object)[other] == village[row]
     row, other = row[own], other[own]
     # A parcel's say grows with its size and fades with its distance.
-    distance = shapely.distance(polygons[row], others[other])
+    distance = shapely.distance(polygons[row], others[other]) if near_m else 0.0
     say = np.sqrt(shapely.area(others[other])) / (1.0 + distance)
     return _most_say(row, parcels["issuer_code"].to_numpy(dtype=object)[other], say)
 

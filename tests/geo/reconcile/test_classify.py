@@ -16,7 +16,7 @@ def layer(*shapes, **columns):
     )
 
 
-PIECE = layer((0, 0, 100, 100))
+PIECE = layer((0, 0, 100, 100), piece_shape=["BLOCK"])
 
 
 def one(**given):

@@ -13,8 +13,8 @@ def layer(*shapes, **columns):
     )
 
 
-def piece(owner=VILLAGE + "0000000"):
-    return layer((0, 0, 50, 50), village_code=[VILLAGE], owner_unit_code=[owner])
+def piece(owner=VILLAGE + "0000000", shape="BLOCK"):
+    return layer((0, 0, 50, 50), village_code=[VILLAGE], owner_unit_code=[owner], piece_shape=[shape])
 
 
 def parcels(*rows):
@@ -44,6 +44,14 @@ def test_the_nearest_parcel_speaks_where_none_is_near():
     got = owner_groups(piece(), parcels((150, VILLAGE + "03", VILLAGE))).iloc[0]
     assert (got["group_code"], got["group_source"]) == (VILLAGE + "03", "NEAREST")
     assert 0 < got["group_confidence"] < 0.5
+
+
+def test_a_sliver_belongs_to_the_parcels_it_touches():
+    around = parcels(
+        (50, VILLAGE + "02", VILLAGE), (71, VILLAGE + "01", VILLAGE), (92, VILLAGE + "01", VILLAGE)
+    )
+    got = owner_groups(piece(shape="SLIVER"), around).iloc[0]
+    assert (got["group_code"], got["group_source"]) == (VILLAGE + "02", "TOUCHING")
 
 
 def test_without_neighbours_the_piece_is_the_villages():
