@@ -73,6 +73,9 @@ def repair(geometries: npt.ArrayLike) -> Repair:
     broken = np.flatnonzero(~missing & ~shapely.is_valid(given))
     reason[broken] = shapely.is_valid_reason(given[broken])
     fixed[broken] = shapely.make_valid(given[broken], method="structure", keep_collapsed=False)
+    # Parts that share an edge come back side by side, which is no valid multipolygon: they are one.
+    apart = broken[~shapely.is_valid(fixed[broken])]
+    fixed[apart] = [shapely.union_all(shapely.get_parts(shape)) for shape in fixed[apart]]
     odd = np.flatnonzero(~missing & ~is_polygonal(fixed))
     fixed[odd] = _polygons_of(fixed[odd])
     return Repair(fixed, reason, before, shapely.area(fixed))
