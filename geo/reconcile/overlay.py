@@ -27,8 +27,9 @@ from geo.topology import parts, repair, require_polygons
 BALANCE_TOLERANCE_M2: Final = 1e-3  # a patch whose areas differ by more is done again another way
 _RELATIVE_TOLERANCE: Final = 1e-9  # of the patch's area: what floats lose on patches of square kilometres
 _FRAME_MARGIN_M: Final = 0.5  # parcels are cut to a patch's frame this much wider, clear of its border
-_CUT_SHARE: Final = 0.0  # a parcel that lies in the frame with more of its own frame is not worth cutting
-_LEVEL_M: Final = 1e-9  # an edge flatter than this is level
+_CUT_SHARE: Final = 0.8  # a parcel that lies in the frame with more of its own frame is not worth cutting
+_POLYGON: Final = 3  # shapely's type number
+_TRIANGLE: Final = 3  # points a ring has at least
 _GRID_M: Final = 1e-6  # last resort: nodes are snapped to a micrometre
 
 Geometries = npt.NDArray[np.object_]
@@ -40,7 +41,7 @@ Rows = npt.NDArray[np.intp]
 class OverlaySettings:
     """How the work is cut; none of it changes the answer."""
 
-    chunk: int = 500  # patches a task; more cost memory, fewer cost calls
+    chunk: int = 250  # patches a task; more cost memory, fewer cost calls
     jobs: int = 0  # threads; 0: as many as this process has cores
 
 
@@ -251,54 +252,56 @@ def _table(shapes: Geometries, hits: Rows) -> Geometries:
 def _cut_to_frames(shapes: Geometries, frames: Floats) -> Geometries:
     """Shapes cut to their patch's frame where much of them lies outside: half of all vertices go.
 
-    A cut is kept only if its area is right by a formula that knows nothing of
-    polygons (`_area_in_frames`); else the whole shape stands, which is as good.
+    Cutting a ring by half-planes keeps its area inside them to the last digit,
+    but may run a concave ring back along the cut; such a ring is not valid,
+    and then the whole shape stands, which is as good. So it does if it has holes.
     """
     frames = frames + np.array([-1, -1, 1, 1]) * _FRAME_MARGIN_M
     bounds = shapely.bounds(shapes)
     inner = np.minimum(bounds[:, 2:], frames[:, 2:]) - np.maximum(bounds[:, :2], frames[:, :2])
     own = bounds[:, 2:] - bounds[:, :2]
-    far = np.flatnonzero(inner.prod(axis=1) < _CUT_SHARE * own.prod(axis=1))
+    simple = (shapely.get_type_id(shapes) == _POLYGON) & (shapely.get_num_interior_rings(shapes) == 0)
+    far = np.flatnonzero(simple & (inner.prod(axis=1) < _CUT_SHARE * own.prod(axis=1)))
     if not far.size:
         return shapes
-    cuts = np.empty(len(far), dtype=object)
-    for nth, (shape, frame) in enumerate(zip(shapes[far], frames[far].tolist(), strict=True)):
-        cuts[nth] = shapely.clip_by_rect(shape, *frame)  # takes one frame a call
-    right = np.abs(shapely.area(cuts) - _area_in_frames(shapes[far], frames[far])) < BALANCE_TOLERANCE_M2 / 10
-    right &= shapely.is_valid(cuts)
+    cut, ring = shapely.get_coordinates(shapely.get_exterior_ring(shapes[far]), return_index=True)
+    open_end = np.concatenate(
+        [ring[1:] == ring[:-1], [False]]
+    )  # rings repeat their first point; these do not
+    cut, ring = cut[open_end], ring[open_end]
+    for side, sign in ((0, 1.0), (1, 1.0), (2, -1.0), (3, -1.0)):
+        cut, ring = _half_plane(cut, ring, side % 2, frames[far, side], sign)
+    whole = np.bincount(ring, minlength=len(far)) >= _TRIANGLE
+    kept = whole[ring]
+    rings = shapely.linearrings(cut[kept], indices=np.cumsum(whole)[ring[kept]] - 1)
+    cuts = np.asarray(shapely.polygons(rings), dtype=object)
+    valid = shapely.is_valid(cuts)
     out = shapes.copy()
-    out[far[right]] = cuts[right]
+    out[far[whole][valid]] = cuts[valid]
     return out
 
 
-def _area_in_frames(shapes: Geometries, frames: Floats) -> Floats:
-    """Area of each shape inside its frame: the integral of y, held to the frame, along its edges."""
-    polygons, row = shapely.get_parts(shapes, return_index=True)
-    rings, polygon = shapely.get_rings(polygons, return_index=True)
-    of = row[polygon]
-    corner, ring = shapely.get_coordinates(rings, return_index=True)
-    corner -= frames[of[ring], :2]
-    size = (frames[:, 2:] - frames[:, :2])[of]
-    width, height = size[ring, 0], size[ring, 1]
-    x, y = corner.T
-    held_x = np.minimum(np.maximum(x, 0), width)
-    edges = np.flatnonzero((held_x[1:] != held_x[:-1]) & (ring[1:] == ring[:-1]))
-    height, start, end, x0, y0 = height[edges], held_x[edges], held_x[edges + 1], x[edges], y[edges]
-    slope = (y[edges + 1] - y0) / (x[edges + 1] - x0)
-    low, high = y0 + (start - x0) * slope, y0 + (end - x0) * slope
-    # Mean of y held to 0..height between low and high: its antiderivative, but for level edges.
-    held_low, held_high = np.minimum(np.maximum(low, 0), height), np.minimum(np.maximum(high, 0), height)
-    grown = (held_high - held_low) * (held_high + held_low) / 2
-    grown += height * (np.maximum(high, height) - np.maximum(low, height))
-    rise = high - low
-    level = np.abs(rise) < _LEVEL_M
-    rise[level] = 1.0
-    mean = np.where(level, held_low, grown / rise)
-    swept = np.abs(np.bincount(ring[edges], (end - start) * mean, minlength=len(rings)))
-    is_hole = np.concatenate(
-        [[False], polygon[1:] == polygon[:-1]]
-    )  # a polygon's shell comes before its holes
-    return np.bincount(of, np.where(is_hole, -swept, swept), minlength=len(shapes)).astype(np.float64)
+def _half_plane(xy: Floats, ring: Rows, axis: int, limits: Floats, sign: float) -> tuple[Floats, Rows]:
+    """Open rings cut by a line of their own across one axis (Sutherland and Hodgman, all rings at once)."""
+    depth = sign * (xy[:, axis] - limits[ring])
+    inside = depth >= 0
+    if inside.all():
+        return xy, ring
+    size = np.bincount(ring, minlength=len(limits))
+    begin = np.cumsum(size) - size
+    following = np.arange(1, len(xy) + 1)
+    last = (begin + size - 1)[size > 0]
+    following[last] = begin[size > 0]
+    crosses = inside != inside[following]
+    emitted = inside.astype(np.int64) + crosses
+    place = np.cumsum(emitted) - emitted
+    out = np.empty((int(emitted.sum()), 2))
+    out[place[inside]] = xy[inside]
+    at = np.flatnonzero(crosses)
+    start, end = xy[at], xy[following[at]]
+    share = depth[at] / (depth[at] - depth[following[at]])
+    out[place[at] + inside[at]] = start + share[:, None] * (end - start)
+    return out, np.repeat(ring, emitted)
 
 
 def _another_way(patch: shapely.Geometry, parcels: Geometries) -> shapely.Geometry:
