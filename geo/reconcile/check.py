@@ -410,6 +410,18 @@ def parcel_code_form(context: Context) -> pd.DataFrame:
 
 
 @rule
+def parcel_not_laid(context: Context) -> pd.DataFrame:
+    """A parcel without geometry takes no land out: its holder's land may turn up among the pieces."""
+    geometry = context.sources.parcels.geometry
+    return _parcel_rows(
+        context,
+        "parcel_not_laid",
+        geometry.isna() | geometry.is_empty,
+        "地块 {parcel_code}（承包方 {contractor_code}）没有图形，未参与套合",
+    )
+
+
+@rule
 def parcel_class_unknown(context: Context) -> pd.DataFrame:
     """Parcel classes are those of NY/T 2539-2016 table C.7."""
     bad = ~context.sources.parcels["parcel_class"].isin(code_list("DKLB"))

@@ -19,6 +19,7 @@ from geo.findings import findings, joined
 from geo.reconcile.sources import Sources
 
 NO_VILLAGE: Final = "0" * 12  # a patch whose codes name no village
+ENOUGH: Final = 10  # parcels, from which on they say something of the whole issuer
 MAJORITY: Final = 0.5  # of an issuer village's parcels: where they lie is where it is
 
 
@@ -104,9 +105,11 @@ def _issuer_villages(
     )
     mapping: dict[str, str] = {code: code for code in issuer12.unique() if code in known}
     messages, codes, rules = [], [], []
-    for issuer, lies_in, share in zip(best["issuer"], best["where"], best["share"], strict=True):
+    for issuer, lies_in, share, size in zip(
+        best["issuer"], best["where"], best["share"], best["size"], strict=True
+    ):
         if issuer in known:
-            if issuer != lies_in and share > MAJORITY:
+            if issuer != lies_in and share > MAJORITY and size >= ENOUGH:
                 messages.append(
                     f"发包方 {issuer} 的地块有 {share:.0%} 落在村 {lies_in}；仍按编码归 {issuer}，请核对偏移或编码"
                 )
