@@ -17,7 +17,7 @@ import pandas as pd
 import pyproj
 import shapely
 from geopandas import GeoDataFrame
-from pyproj.crs.crs import CRS, Ellipsoid
+from pyproj.crs import CRS, Ellipsoid  # type: ignore[attr-defined]  # pyproj exports it by name only
 
 from geo.errors import BalanceError, GeoError, GeometryTypeError, MissingDatumError
 
@@ -29,7 +29,7 @@ Integers = npt.NDArray[np.integer[Any]]
 _POLYGONAL: Final = (3, 6)  # shapely's type numbers of Polygon and MultiPolygon
 _PLANE_DECIMALS: Final = 4  # plane coordinates are kept to 0.0001 m ...
 _SECONDS_DECIMALS: Final = 6  # ... latitude and longitude to 0.000001 seconds of arc
-_CHUNK_VERTICES: Final = 1_000_000  # a chunk of work holds about this many points: some 100 MB
+_CHUNK_VERTICES: Final = 250_000  # a chunk of work holds about this many points: some 30 MB
 _PRINTED_FOOT: Final = {  # (a, 1/f): k0 to k4 as the rulebook prints them for CGCS2000 and Xi'an 1980
     (6378137.0, 298.257222101): (
         1.57048761144159e-07,
