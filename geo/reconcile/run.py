@@ -25,12 +25,13 @@ from geo.area import apportion, ellipsoidal_area, mu, net_area
 from geo.codes import lookup
 from geo.findings import findings, gather
 from geo.reconcile.balance import balance
-from geo.reconcile.check import Checked, CheckSettings, check
+from geo.reconcile.check import Checked, check
 from geo.reconcile.checkpoint import Checkpoint
 from geo.reconcile.classify import ClassifySettings, classify, is_farmland
 from geo.reconcile.code import allocate
 from geo.reconcile.overlay import OverlaySettings, overlay
 from geo.reconcile.owner import OwnerSettings, owner_groups
+from geo.reconcile.rules import CheckSettings
 from geo.reconcile.shape import ShapeSettings, shape
 from geo.reconcile.sources import Sources, prepared
 from geo.schema import column_names, conform
