@@ -41,8 +41,12 @@ app = typer.Typer(
 )
 _screen = Console(stderr=True)
 
-Survey = Annotated[Path, typer.Option(help="三调数据：DLTB 文件（shp/gpkg/gdb/parquet/zip）或其文件夹")]
-Parcels = Annotated[Path, typer.Option(help="确权数据：DK 文件，或成果文件夹（矢量数据/、权属数据/）")]
+SURVEY_HELP: Final = "三调数据：DLTB 文件（shp/gpkg/gdb/parquet/zip）或其文件夹"
+PARCELS_HELP: Final = "确权数据：DK 文件，或成果文件夹（矢量数据/、权属数据/）"
+Survey = Annotated[Path, typer.Option(help=SURVEY_HELP)]
+Parcels = Annotated[Path, typer.Option(help=PARCELS_HELP)]
+SurveyPath = Annotated[Path, typer.Argument(help=SURVEY_HELP)]
+ParcelsPath = Annotated[Path, typer.Argument(help=PARCELS_HELP)]
 Rights = Annotated[
     Path | None, typer.Option(help="权属数据库（.mdb/.accdb）或表格；成果文件夹内的可自动找到")
 ]
@@ -133,8 +137,8 @@ def sample(
 @app.command()
 @_plainly
 def check(
-    survey: Survey,
-    parcels: Parcels,
+    survey: SurveyPath,
+    parcels: ParcelsPath,
     rights: Rights = None,
     villages: Villages = None,
     groups: Groups = None,

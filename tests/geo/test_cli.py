@@ -55,7 +55,7 @@ def test_report_map_and_ledger_come_from_the_workspace(work, tmp_path):
 
 
 def test_check_lists_findings_and_writes_no_workspace(tmp_path):
-    said = taotu("check", "--survey", SURVEY, "--parcels", HELD, "--out", tmp_path / "findings.csv")
+    said = taotu("check", SURVEY, HELD, "--out", tmp_path / "findings.csv")
     assert said.returncode == 1
     assert "错误" in said.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["findings.csv"]
