@@ -18,6 +18,18 @@ from geo.sample.terrain import Floats, Ints
 Geometries = NDArray[np.object_]
 
 
+def one_of(shapes: Geometries) -> shapely.Geometry:
+    """Neighbouring shapes as one.
+
+    They lie side by side, which the fast way wants; where one reaches over its
+    neighbour by the last digit of a coordinate the slow way does it.
+    """
+    try:
+        return shapely.coverage_union_all(shapes)
+    except shapely.GEOSException:
+        return shapely.union_all(shapes)
+
+
 def _unlike(labels: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Whether the side east of each corner, and the one north of it, parts unlike cells."""
     rows, cols = labels.shape
@@ -402,5 +414,5 @@ def dissolve(polygons: Geometries, group: Ints) -> tuple[Geometries, Ints]:
     order = np.argsort(group, kind="stable")
     names, start = np.unique(group[order], return_index=True)
     members = np.split(polygons[order], start[1:])
-    united = [m[0] if len(m) == 1 else shapely.coverage_union_all(m) for m in members]
+    united = [m[0] if len(m) == 1 else one_of(m) for m in members]
     return np.array(united, dtype=object), names

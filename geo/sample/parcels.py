@@ -9,7 +9,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geo.sample.land import QUILT, SHORE, Patches
-from geo.sample.net import Geometries, runs, sample
+from geo.sample.net import Geometries, one_of, runs, sample
 from geo.sample.terrain import Floats, Ints
 
 HOUSEHOLD, UNCONFIRMED, NEWLY_ADDED, OUTSIDE = range(4)  # what a field truly is
@@ -108,7 +108,7 @@ def holdings(
     loose = np.flatnonzero(np.isin(state, (UNCONFIRMED, NEWLY_ADDED)))
     block = runs(made[loose], owner[loose])
     names, start = np.unique(block, return_index=True)
-    pieces = [shapely.coverage_union_all(made[loose[block == name]]) for name in names]
+    pieces = [one_of(made[loose[block == name]]) for name in names]
     # Confirmed fields: some inset by half a ridge, some crossed by a field road.
     held = np.flatnonzero(state == HOUSEHOLD)
     patch_inset = rng.choice(_INSETS_M, p=_INSET_SHARES, size=len(land.geometry))
@@ -182,10 +182,10 @@ def baseline(
     run = runs(land.geometry[index], names[index])
     for name in np.unique(run):
         members = index[run == name]
-        parts.append(shapely.coverage_union_all(land.geometry[members]))
+        parts.append(one_of(land.geometry[members]))
         kinds.append(old_class[members[0]])
     for patch in np.flatnonzero(~plain):
-        added = shapely.coverage_union_all(held.pieces[new & (held.piece_patch == patch)])
+        added = one_of(held.pieces[new & (held.piece_patch == patch)])
         rest = shapely.difference(land.geometry[patch], added)
         parts += [added, rest]
         kinds += ["116" if land.zone[patch] in (QUILT, SHORE) else "043", old_class[patch]]
