@@ -101,6 +101,11 @@ def site_raster(land: Landscape, xs: Floats, ys: Floats) -> NDArray[np.int32]:
         far = (x - sx) ** 2 + (y - sy) ** 2
         closer = far < best
         best[closer], label[closer] = far[closer], number
+    # A cell alone among others is no land of a village's own: it goes with the cell to its west.
+    inner = label[1:-1, 1:-1]
+    sides = (label[:-2, 1:-1], label[2:, 1:-1], label[1:-1, 2:], label[1:-1, :-2])
+    alone = np.logical_and.reduce([inner != side for side in sides])
+    label[1:-1, 1:-1] = np.where(alone, sides[-1], inner)
     return label
 
 

@@ -7,7 +7,7 @@ Source: Gibson (1998), Constrained elastic surface nets, MICCAI, for the
 smoothing of raster borders that cannot cross.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import shapely
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from geo.sample.terrain import Floats, Ints
 
 Geometries = NDArray[np.object_]
+_GRID_M: Final = 1e-5
+_DUST_M2: Final = 1e-6
 
 
 def one_of(shapes: Geometries) -> shapely.Geometry:
@@ -314,9 +316,18 @@ def points_along(
 
 
 def faces(lines: Geometries) -> Geometries:
-    """Faces of all the lines together, noded where they cross; loose ends are left out."""
-    noded = shapely.unary_union(shapely.multilinestrings(shapely.get_parts(lines)))
-    return np.asarray(shapely.get_parts(shapely.polygonize(shapely.get_parts(noded))))
+    """Faces of all the lines together, noded where they cross; loose ends are left out.
+
+    Where lines all but coincide, faces thinner than any land come out and
+    others go missing; then all is noded anew on a grid of a hundredth of a millimetre.
+    """
+    together = shapely.multilinestrings(shapely.get_parts(lines))
+    for grid in (None, _GRID_M):
+        noded = shapely.unary_union(together, grid_size=grid)
+        made = np.asarray(shapely.get_parts(shapely.polygonize(shapely.get_parts(noded))))
+        if (shapely.area(made) > _DUST_M2).all():
+            break
+    return made
 
 
 def shared_edges(polygons: Geometries) -> tuple[Ints, Ints, Floats]:

@@ -194,11 +194,12 @@ def _parcel_tables(
         owner.code + "01",
         np.array([f"{village.code}{g:02d}" for g in held.parcel_group], dtype=object),
     )
-    # Serials of fields in another village start high, so that both villages can number on their own.
     serial = np.zeros(count, dtype=np.int64)
     for code in np.unique(issuer):
         here = np.flatnonzero(issuer == code)
-        serial[here] = np.arange(1, len(here) + 1) + (90_000 if code[:12] != village.code else 0)
+        # An enclave's owner has fields in several villages; each village numbers a run of its own.
+        run = 90_000 + 300 * (village.number % 33) if code[:12] != village.code else 0
+        serial[here] = np.arange(1, len(here) + 1) + run
     codes = np.array([f"{i}{s:05d}" for i, s in zip(issuer, serial, strict=True)], dtype=object)
     household = np.where(held.household > 0, held.household, 0)
     contractor = np.array(
