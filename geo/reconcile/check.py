@@ -5,8 +5,10 @@ nothing. Rings that cross themselves are the exception: land must have an
 area, so they are repaired first and the area before and after is said.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -27,7 +29,7 @@ __all__ = ["Checked", "check", "parcel_rules", "survey_rules"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Checked:
-    """Sources with valid geometry, the villages of their rows, and all findings."""
+    """Sources with valid geometry, the villages of their rows, and what was found."""
 
     sources: Sources
     homes: Homes
@@ -52,26 +54,36 @@ def check(sources: Sources, settings: CheckSettings | None = None, *, jobs: int 
     Checked
         The same rows; geometry that was valid is untouched.
     """
-    settings = settings or CheckSettings()
+    checked = mended(sources)
+    with ThreadPoolExecutor(cores(jobs)) as pool:
+        found = list(pool.map(lambda task: task(), rule_tasks(checked, settings, jobs=jobs)))
+    return replace(checked, findings=joined([checked.findings, *found]))
+
+
+def mended(sources: Sources) -> Checked:
+    """What the main job builds on: repairs and villages, with their findings, before any rule has run."""
     sources, repairs = _repaired(sources)
     where = homes(sources)
-    area = ellipsoidal_area(sources.survey)
-    context = Context(
-        sources=sources,
-        homes=where,
-        settings=settings,
-        geometry_area=area,
-        overlay=OverlaySettings(jobs=jobs),
-    )
-    with ThreadPoolExecutor(cores(jobs)) as pool:
-        found = list(pool.map(lambda function: function(context), RULES))
-    parts = [*repairs, where.findings, *found]
     return Checked(
         sources=sources,
         homes=where,
-        geometry_area=area,
-        findings=joined(parts),
+        geometry_area=ellipsoidal_area(sources.survey),
+        findings=joined([*repairs, where.findings]),
     )
+
+
+def rule_tasks(
+    checked: Checked, settings: CheckSettings | None = None, *, jobs: int = 0
+) -> list[Callable[[], pd.DataFrame]]:
+    """Every rule of the registry, ready to be called from any thread; no rule waits for another."""
+    context = Context(
+        sources=checked.sources,
+        homes=checked.homes,
+        settings=settings or CheckSettings(),
+        geometry_area=checked.geometry_area,
+        overlay=OverlaySettings(jobs=jobs),
+    )
+    return [partial(function, context) for function in RULES]
 
 
 def _repaired(sources: Sources) -> tuple[Sources, list[pd.DataFrame]]:

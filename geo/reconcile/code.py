@@ -143,6 +143,7 @@ def _serials(
         return serial
     polygons = np.asarray(pieces.geometry.array)[fresh]
     point = shapely.get_coordinates(shapely.centroid(polygons))
+    bounds = shapely.bounds(polygons)
     table = pd.DataFrame(
         {
             "row": fresh,
@@ -152,11 +153,14 @@ def _serials(
             "east": point[:, 0],
             "south": -point[:, 1],
             "patch": pieces["patch_code"].to_numpy(dtype=object)[fresh],
-            "outline": shapely.to_wkb(shapely.normalize(polygons)),
+            "west": bounds[:, 0],
+            "top": -bounds[:, 3],
+            "area": shapely.area(polygons),
         }
     )
-    # The outline comes last: it settles what centroids and patches leave open, whatever the row order.
-    table = table.sort_values(["group", "rank", "north", "east", "south", "patch", "outline"], kind="stable")
+    # Extent and area come last: they settle what centroids and patches leave open, whatever the row order.
+    keys = ["group", "rank", "north", "east", "south", "patch", "west", "top", "area"]
+    table = table.sort_values(keys, kind="stable")
     start = table["group"].map(last).fillna(0).astype("int64")
     serial[table["row"].to_numpy()] = (start + table.groupby("group").cumcount() + 1).to_numpy()
     return serial

@@ -20,7 +20,7 @@ from geopandas import GeoDataFrame
 class OwnerSettings:
     """How far a neighbour counts."""
 
-    near_m: float = 30.0  # parcels within this distance have a say
+    near_m: float = 15.0  # parcels within this distance have a say
     far_m: float = 300.0  # if there is none, the nearest one within this distance
 
 

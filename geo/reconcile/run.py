@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from os import cpu_count
 from typing import Any, Final
 
 import geopandas as gpd
@@ -25,11 +24,11 @@ from geo.area import apportion, ellipsoidal_area, mu, net_area
 from geo.codes import lookup
 from geo.findings import findings, gather
 from geo.reconcile.balance import balance
-from geo.reconcile.check import Checked, check
+from geo.reconcile.check import Checked, mended, rule_tasks
 from geo.reconcile.checkpoint import Checkpoint
 from geo.reconcile.classify import ClassifySettings, classify, is_farmland
 from geo.reconcile.code import allocate
-from geo.reconcile.overlay import OverlaySettings, overlay
+from geo.reconcile.overlay import OverlaySettings, cores, overlay
 from geo.reconcile.owner import OwnerSettings, owner_groups
 from geo.reconcile.rules import CheckSettings
 from geo.reconcile.shape import ShapeSettings, shape
@@ -154,11 +153,11 @@ def reconcile(  # noqa: PLR0913 - every layer a county may have, by name
             extent=extent,
         )
     )
-    checked = check(sources, settings.check, jobs=settings.jobs)
+    checked = mended(sources)
     farmland, notes = _farmland(checked, settings)
     covering, evidence, more = _roles(checked)
     work = _Work(farmland=farmland, covering=covering, evidence=evidence, checked=checked, settings=settings)
-    done = _by_village(work, checkpoint, progress)
+    done, flaws = _by_village(work, checkpoint, progress)
     laid = pd.concat([part.patches for part in done]) if done else farmland
     laid = laid.sort_values("patch_code", kind="stable").reset_index(drop=True)
     found = _found(done, sources)
@@ -174,6 +173,7 @@ def reconcile(  # noqa: PLR0913 - every layer a county may have, by name
     every = [
         *read_findings,
         checked.findings,
+        *flaws,
         *notes,
         *more,
         *(part.findings for part in done),
@@ -303,10 +303,13 @@ def _roles(checked: Checked) -> tuple[GeoDataFrame, GeoDataFrame, list[pd.DataFr
     return parcels[contract & held], parcels[~(contract & held)], notes
 
 
-def _by_village(work: _Work, checkpoint: Checkpoint | None, progress: Progress | None) -> list[VillagePart]:
+def _by_village(
+    work: _Work, checkpoint: Checkpoint | None, progress: Progress | None
+) -> tuple[list[VillagePart], list[pd.DataFrame]]:
+    """Every village's part, in order of code, and what the rules found, which are run beside them."""
     rows = work.farmland.groupby("location_village", sort=True).indices
     villages = [str(village) for village in rows]
-    jobs = work.settings.jobs or cpu_count() or 1
+    jobs = cores(work.settings.jobs)
     inner = 1 if len(rows) >= jobs else jobs
 
     def one(village: str) -> VillagePart:
@@ -318,12 +321,16 @@ def _by_village(work: _Work, checkpoint: Checkpoint | None, progress: Progress |
         return part
 
     done: list[VillagePart] = []
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
+    pool = ThreadPoolExecutor(max_workers=jobs)
+    try:
+        rules = [pool.submit(task) for task in rule_tasks(work.checked, work.settings.check, jobs=inner)]
         for village, part in zip(villages, pool.map(one, villages), strict=True):
             done.append(part)
             if progress is not None:
                 progress(len(done), len(rows), work.checked.homes.village_names.get(village, village))
-    return done
+        return done, [rule.result() for rule in rules]
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _near(layer: GeoDataFrame, box: npt.NDArray[np.float64], margin: float) -> GeoDataFrame:

@@ -49,9 +49,7 @@ _BY_LETTER: Final = {series.letter: series for series in SERIES.values()}
 _NUMBER: Final = re.compile(r"([A-V])(\d{2})(?:([B-K])(\d{3,4}?)(\d{3,4}))?")
 
 
-def sheet_code(
-    lon: npt.ArrayLike, lat: npt.ArrayLike, scale: int = 2_000
-) -> npt.NDArray[np.object_]:
+def sheet_code(lon: npt.ArrayLike, lat: npt.ArrayLike, scale: int = 2_000) -> npt.NDArray[np.object_]:
     """Number of the sheet that holds each point.
 
     Parameters
