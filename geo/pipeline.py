@@ -123,7 +123,12 @@ def read_layers(inputs: Inputs, *, personal: bool = False) -> Layers:
     survey = read.survey(taken or inputs.survey, personal=personal, crs=inputs.survey_crs)
     near = survey.table
     parcels = read.parcels(
-        inputs.parcels, rights=inputs.rights, personal=personal, near=near, crs=inputs.parcels_crs
+        inputs.parcels,
+        rights=inputs.rights,
+        personal=personal,
+        near=near,
+        crs=inputs.parcels_crs,
+        contractors=personal,  # who holds a contract is no part of the reckoning
     )
     villages = inputs.villages or (None if beside is None else beside.villages)
     groups = inputs.groups or (None if held is None else held.groups)

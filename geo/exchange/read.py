@@ -151,6 +151,7 @@ def parcels(  # noqa: PLR0913 - what a caller may know of a file, by name
     near: GeoDataFrame | None = None,
     crs: CRS | str | None = None,
     personal: bool = False,
+    contractors: bool = True,
 ) -> ParcelsReading:
     """Contract parcels (确权 DK), each with its registration (CBDKXX).
 
@@ -169,6 +170,8 @@ def parcels(  # noqa: PLR0913 - what a caller may know of a file, by name
         The coordinate system of the files, where the caller knows better than they.
     personal : bool
         Whether to read columns of persons.
+    contractors : bool
+        Whether to read the contractors (CBF) too; without, that table is empty.
 
     Returns
     -------
@@ -195,7 +198,7 @@ def parcels(  # noqa: PLR0913 - what a caller may know of a file, by name
     files = [file for part in parts for file in part[2]]
     if near is not None:
         notes += belongs(table, near)
-    register = read_register(rights, *tables_beside(paths), personal=personal)
+    register = read_register(rights, *tables_beside(paths), personal=personal, contractors=contractors)
     table, more = join(table, register.rights)
     notes += [register.findings, *more]
     code, bsm = table["parcel_code"], table["parcel_bsm"]

@@ -50,7 +50,12 @@ def tables_beside(paths: Sequence[Path]) -> tuple[Path | None, Path | None]:
 
 
 def read_register(
-    given: Path | str | None, beside: Path | None, units: Path | None, *, personal: bool
+    given: Path | str | None,
+    beside: Path | None,
+    units: Path | None,
+    *,
+    personal: bool,
+    contractors: bool = True,
 ) -> Register:
     """CBDKXX, FBF and CBF, under our names.
 
@@ -64,6 +69,8 @@ def read_register(
         Table of unit codes: names of issuers where there is no FBF.
     personal : bool
         Whether to read columns of persons.
+    contractors : bool
+        Whether to read CBF.
 
     Raises
     ------
@@ -80,7 +87,8 @@ def read_register(
     with tables.table_sources(path) as found:
         one = partial(tables.read_one, found, name=Path(path).name, personal=personal)
         read = one("rights", needed=("DKBM",))
-        others = {role: one(role, optional=True) for role in ("issuers", "contractors")}
+        wanted = ("issuers", "contractors") if contractors else ("issuers",)
+        others = {role: one(role, optional=True) for role in wanted}
     if read is None:
         raise InputError(f"{Path(path).name} 里没有{tables.ROLE_TITLES['rights']}表")
     if others["issuers"] is None and units is not None:
@@ -101,9 +109,8 @@ def read_register(
     rights = schema.conform(
         table.drop(columns=[name for name in table.columns if str(name).endswith("_mu")]), "rights"
     )
-    out = {"rights": rights}
+    out = empty | {"rights": rights}
     for role, other in others.items():
-        out[role] = empty[role]
         if other is not None:
             notes.append(other.findings)
             files += other.files

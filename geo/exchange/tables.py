@@ -8,13 +8,13 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import pandas as pd
 import pyogrio
+from python_calamine import CalamineWorkbook
 
 from geo.errors import GeoError, InputError
 from geo.exchange import access, encoding, fields
@@ -32,8 +32,6 @@ ROLES: Final = {
 }
 ROLE_TITLES: Final = {"rights": "承包地块信息 CBDKXX", "issuers": "发包方 FBF", "contractors": "承包方 CBF"}
 
-# Thirteen times as fast as openpyxl on a county's registrations, and it reads .xls too.
-_ENGINE: Final[Literal["calamine"] | None] = "calamine" if find_spec("python_calamine") else None
 _HEADER_ROWS: Final = 10  # a workbook may carry a title above its header
 _EXACT_DIGITS: Final = 1e15  # beyond fifteen digits a spreadsheet's number has lost its tail
 
@@ -103,8 +101,7 @@ def _names(file: Path) -> list[str]:
         return [file.stem]
     try:
         if suffix in WORKBOOKS:
-            with pd.ExcelFile(file, engine=_ENGINE) as book:
-                return [str(name) for name in book.sheet_names]
+            return [str(name) for name in CalamineWorkbook.from_path(file).sheet_names]
         if suffix in (".gpkg", ".gdb"):
             return [str(name) for name, kind in pyogrio.list_layers(file) if kind is None]
     except Exception as error:  # whatever the format's library raises on a damaged file
@@ -279,9 +276,26 @@ def _csv(file: Path) -> pd.DataFrame:
     return pd.read_csv(file, dtype=str, keep_default_na=False, encoding=name)
 
 
+def _cells(file: Path, sheet: str | None) -> pd.DataFrame:
+    """All cells of a sheet; empty ones missing, whole numbers as integers.
+
+    Calamine reads .xlsx and .xls alike, a county's registrations thirteen times as fast as openpyxl.
+    """
+    rows = CalamineWorkbook.from_path(file).get_sheet_by_name(str(sheet)).to_python(skip_empty_area=False)
+    return pd.DataFrame(
+        {at: _column(cells) for at, cells in enumerate(zip(*rows, strict=True))}, dtype=object
+    )
+
+
+def _column(cells: Sequence[object]) -> pd.Series:
+    if float in set(map(type, cells)):
+        cells = [int(v) if isinstance(v, float) and v.is_integer() else v for v in cells]
+    return pd.Series([None if v == "" else v for v in cells], dtype=object)
+
+
 def _sheet(source: TableSource, role: str) -> pd.DataFrame:
     """A sheet below its header row, which is the first that names the role's fields."""
-    cells = pd.read_excel(source.file, sheet_name=source.table, header=None, dtype=object, engine=_ENGINE)
+    cells = _cells(source.file, source.table)
     for row in range(min(_HEADER_ROWS, len(cells))):
         names = [str(cell).strip() if pd.notna(cell) else f"_{at}" for at, cell in enumerate(cells.iloc[row])]
         if len(fields.match(names, role).fields) >= 2:  # noqa: PLR2004 - one could be chance
