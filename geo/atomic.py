@@ -8,12 +8,13 @@ disk, a kill or an exception leaves the old one as it was.
 import errno
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from geo.errors import OutputError
 
@@ -63,6 +64,48 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(scratch_folder, ignore_errors=True)
 
 
+@contextmanager
+def alone(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Keep other runs off a file for as long as this lasts; the system lets go of it even after a kill.
+
+    Raises
+    ------
+    OutputError
+        If another run has it, or its folder cannot be written to.
+    """
+    target = Path(path).resolve()
+    _folder(target)
+    mark = target.with_name(f".{target.name}.lock")
+    try:
+        with mark.open("w", encoding="utf-8") as file:
+            if not _locked(file):
+                raise OutputError(f"另一个任务正在写 {target}；请等它结束，或换一个文件名")
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # some systems keep an open file's name
+                    mark.unlink(missing_ok=True)
+    except PermissionError as error:
+        raise OutputError(
+            f"输出文件夹 {target.parent} 不能写入（{reason(error)}）：请换一个文件夹或取得写权限"
+        ) from error
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt  # noqa: PLC0415 - of that system only
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl  # noqa: PLC0415 - of the others only
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 def reason(error: OSError) -> str:
     """What the operating system refused, in Chinese where it is a common case."""
     common = {
@@ -101,13 +144,14 @@ def _folder(target: Path) -> Path:
 def _publish(scratch: Path, target: Path) -> None:
     if target.exists():
         shutil.copymode(target, scratch)
-    _to_disk(scratch)
+    to_disk(scratch)
     scratch.replace(target)
     if os.name == "posix":
-        _to_disk(target.parent)  # the new name, too, must outlive a power cut
+        to_disk(target.parent)  # the new name, too, must outlive a power cut
 
 
-def _to_disk(path: Path) -> None:
+def to_disk(path: Path) -> None:
+    """Have a file, or the names in a folder, outlive a power cut."""
     handle = os.open(path, os.O_RDONLY if path.is_dir() or os.name == "posix" else os.O_RDWR)
     try:
         os.fsync(handle)

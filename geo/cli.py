@@ -164,7 +164,8 @@ def check(
     layers = read_layers(inputs)
     checked = run_checks(prepared(layers.sources()))
     table = gather(
-        [*(r.findings for r in layers.readings().values()), checked.findings], layers.survey.table.crs
+        [*(r.findings for r in layers.readings().values()), *layers.chosen, checked.findings],
+        layers.survey.table.crs,
     )
     if out is not None:
         ledger.write_findings(table, out)

@@ -17,7 +17,7 @@ from geo.errors import CodeError
 CLASS_LETTERS: Final = {"UNCONFIRMED": "W", "NEWLY_ADDED": "X", "UNDETERMINED": "D"}
 LAST_SERIAL: Final = 9999
 
-_PIECE_CODE: Final = re.compile(r"(\d{14})-([WXD])-(\d{4})(?:-\d+)*")
+_PIECE_CODE: Final = re.compile(r"([0-9]{14})-([WXD])-([0-9]{4})(?:-[0-9]+)*")
 
 
 def county_code(codes: pd.Series) -> pd.Series:
@@ -42,7 +42,7 @@ def lookup(codes: pd.Series, table: Mapping[str, str], default: str = "") -> pd.
 
 def is_digits(codes: pd.Series, length: int) -> pd.Series:
     """Whether each code is just ``length`` digits; an empty one is not."""
-    return codes.str.fullmatch(rf"\d{{{length}}}").fillna(value=False).astype(bool)
+    return codes.str.fullmatch(rf"[0-9]{{{length}}}").fillna(value=False).astype(bool)
 
 
 def piece_key(group_code: str, serial: int) -> str:
@@ -53,7 +53,7 @@ def piece_key(group_code: str, serial: int) -> str:
     CodeError
         If the group is not 14 digits or the serial not within 1..9999.
     """
-    if not re.fullmatch(r"\d{14}", group_code):
+    if not re.fullmatch(r"[0-9]{14}", group_code):
         raise CodeError(f"group code {group_code!r} is not 14 digits")
     if not 1 <= serial <= LAST_SERIAL:
         raise CodeError(f"serial {serial} of group {group_code} is not within 1..{LAST_SERIAL}")

@@ -21,6 +21,8 @@ import pandas as pd
 import shapely
 
 from geo import schema, workspace
+from geo.atomic import alone
+from geo.errors import OutputError, WorkspaceError
 from geo.exchange import delivery, read
 from geo.reconcile import Reconciliation, Settings, reconcile
 from geo.reconcile.checkpoint import open_checkpoint
@@ -187,16 +189,39 @@ def reconcile_files(  # noqa: PLR0913 - what the command line offers, by name
     GeoError
         If an input cannot be read, or the workspace not written; what stood there stays.
     """
-    settings = settings or Settings()
-    say = told or (lambda _line: None)
     target = Path(out)
+    with alone(target):
+        return _reconciled(
+            inputs,
+            target,
+            settings or Settings(),
+            resume=resume,
+            personal=personal,
+            progress=progress,
+            told=told,
+        )
+
+
+def _reconciled(  # noqa: PLR0913 - as `reconcile_files`
+    inputs: Inputs,
+    target: Path,
+    settings: Settings,
+    *,
+    resume: bool,
+    personal: bool,
+    progress: Progress | None,
+    told: Told | None,
+) -> Outcome:
+    """The run itself, with the output held."""
+    say = told or (lambda _line: None)
     clock = Clock()
     with clock.stage("read"):
         previous = _previous(target)
         say("读取数据…")
         layers = read_layers(inputs, personal=personal)
+        _same_county(previous, layers, target)
     with clock.stage("hash"):
-        described = _described(layers)
+        described = _described(layers, inputs)
         versions = {name: version(name) for name in _COMPUTING} | {"GEOS": shapely.geos_version_string}
         run_id = _run_id(described, settings.as_json(), versions)
     checkpoint = open_checkpoint(target, run_id, resume=resume)
@@ -232,16 +257,39 @@ def _previous(target: Path) -> dict[str, pd.DataFrame] | None:
     """Pieces, register and runs of the workspace that is to be replaced."""
     if not target.exists():
         return None
-    before = workspace.open(target)
+    try:
+        before = workspace.open(target)
+    except WorkspaceError as error:
+        raise WorkspaceError(f"{error}；若要保留该文件，请为成果换一个文件名") from error
     return {layer: before.read(layer) for layer in ("pieces", "code_register", "runs")}
 
 
-def _described(layers: Layers) -> dict[str, dict[str, object]]:
-    """Files, rows and content of each input; the path is left out, for the content decides."""
+def _same_county(previous: dict[str, pd.DataFrame] | None, layers: Layers, target: Path) -> None:
+    """One county's codes must not be given to another's land."""
+    if previous is None:
+        return
+    before = set(previous["code_register"]["group_code"].str[:6])
+    units = pd.concat([layers.survey.table["location_unit_code"], layers.parcels.table["issuer_code"]])
+    now = set(units.dropna().str[:6])
+    if before and now and not before & now:
+        raise OutputError(
+            f"{target} 是 {'、'.join(sorted(before))} 的成果，本次数据是 {'、'.join(sorted(now)[:5])}；请换一个文件名"
+        )
+
+
+def _described(layers: Layers, inputs: Inputs) -> dict[str, dict[str, object]]:
+    """Files, rows and content of each input, and what the caller said of it; where they lie decides nothing."""
+    said = {"survey": inputs.survey_crs, "parcels": inputs.parcels_crs, "baseline": inputs.baseline_crs}
     out: dict[str, dict[str, object]] = {}
     for role, reading in layers.readings().items():
-        files = {path.name: _sha256(path) for path in reading.files if path.is_file()}
+        pairs = sorted((path.name, _sha256(path)) for path in reading.files if path.is_file())
+        files: dict[str, str] = {}
+        for name, content in pairs:
+            same = sum(other.partition("#")[0] == name for other in files)
+            files[f"{name}#{same + 1}" if same else name] = content
         out[role] = {"files": files, "rows": len(reading.table)}
+        if said.get(role):
+            out[role]["crs"] = said[role]
     return out
 
 

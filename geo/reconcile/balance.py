@@ -4,6 +4,7 @@ Farmland = covered + blocks + strips + slivers on every row; state land and
 the land of share-based villages stand beside it. All sums are of whole cents.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -29,7 +30,11 @@ _SUMS: Final = (
 
 
 def balance(
-    patches: pd.DataFrame, pieces: pd.DataFrame, covered: pd.DataFrame, names: dict[str, str]
+    patches: pd.DataFrame,
+    pieces: pd.DataFrame,
+    covered: pd.DataFrame,
+    names: dict[str, str],
+    group_village: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Areas by county, township, village and group.
 
@@ -44,6 +49,9 @@ def balance(
         collective patches by the group whose parcels cover it.
     names : dict
         Code to name of villages and groups.
+    group_village : mapping, optional
+        First 12 digits of a group to its village, where they are not the village's own. A piece
+        whose group is another village's counts as its village's own, so that groups add up to it.
 
     Returns
     -------
@@ -55,7 +63,11 @@ def balance(
     BalanceError
         If farmland is not covered + pieces on any row, or the patches' sum differs from the county's.
     """
-    cents = _entries(patches, pieces, covered)
+    home = lookup(pieces["group_code"].str[:12], group_village or {})
+    home = home.where(home.ne(""), pieces["group_code"].str[:12])
+    at_home = home.eq(pieces["village_code"])
+    group = pieces["group_code"].where(at_home, pieces["village_code"] + "00")
+    cents = _entries(patches, pieces.assign(group_code=group), covered)
     tables = [
         cents.assign(level=level, code=cents["village_code"].str[:digits]) for level, digits in LEVELS.items()
     ]

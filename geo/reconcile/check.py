@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -22,9 +23,11 @@ from geo.reconcile.homes import Homes, homes
 from geo.reconcile.overlay import OverlaySettings, cores
 from geo.reconcile.rules import RULES, CheckSettings, Context
 from geo.reconcile.sources import Sources
-from geo.topology import repair
+from geo.topology import is_polygonal, repair
 
 __all__ = ["Checked", "check", "parcel_rules", "survey_rules"]
+
+AREAL: Final = 2  # dimensions of what has an area
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -94,8 +97,17 @@ def _repaired(sources: Sources) -> tuple[Sources, list[pd.DataFrame]]:
         if layer is None or not len(layer):
             continue
         polygons = np.asarray(layer.geometry.array)
-        bad = ~(shapely.is_valid(polygons) | shapely.is_missing(polygons))
-        if not bad.any():
+        flat = (
+            (shapely.get_dimensions(polygons) < AREAL)
+            & ~shapely.is_missing(polygons)
+            & ~shapely.is_empty(polygons)
+        )
+        if flat.any():
+            parts.append(_not_land(name, layer[flat]))
+            polygons = polygons.copy()
+            polygons[flat] = None
+        bad = ~shapely.is_missing(polygons) & ~(shapely.is_valid(polygons) & is_polygonal(polygons))
+        if not bad.any() and not flat.any():
             continue
         fixed = repair(polygons[bad])
         mended = layer.copy()
@@ -124,6 +136,11 @@ def _repaired(sources: Sources) -> tuple[Sources, list[pd.DataFrame]]:
         )
         layers[name] = mended
     return replace(sources, **layers), parts
+
+
+def _not_land(layer: str, rows: GeoDataFrame) -> pd.DataFrame:
+    messages = [f"{code or '要素'} 是点或线，不是面，不参与套合" for code in _row_codes(layer, rows)]
+    return findings("geometry_not_land", messages, layer=layer, rows=rows, row_code=_row_codes(layer, rows))
 
 
 def _row_codes(layer: str, rows: pd.DataFrame) -> list[str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import geopandas as gpd
 import pandas as pd
 
+from geo.atomic import to_disk
 from geo.errors import OutputError
 
 if TYPE_CHECKING:
@@ -37,10 +38,13 @@ class Checkpoint:
         if not (folder / "done").exists():
             return None
         tables = {}
-        for name in _TABLES:
-            path = folder / f"{name}.parquet"
-            plain = name == "covered"
-            tables[name] = pd.read_parquet(path) if plain else gpd.read_parquet(path)
+        try:
+            for name in _TABLES:
+                path = folder / f"{name}.parquet"
+                plain = name == "covered"
+                tables[name] = pd.read_parquet(path) if plain else gpd.read_parquet(path)
+        except (OSError, ValueError, KeyError):  # a power cut may leave less than was written
+            return None
         return VillagePart(**tables)  # type: ignore[arg-type] # each as it was saved
 
     def save(self, village: str, part: "VillagePart") -> None:
@@ -60,6 +64,8 @@ class Checkpoint:
                 if name == "findings":
                     table = gpd.GeoDataFrame(table, geometry="geometry", crs=part.pieces.crs)
                 table.to_parquet(folder / f"{name}.parquet")
+            for path in sorted(folder.glob("*.parquet")):
+                to_disk(path)
             (folder / "done").touch()
         except OSError as error:
             raise OutputError(

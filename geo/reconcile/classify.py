@@ -56,6 +56,7 @@ def classify(
         Polygons in a projected CRS, column ``piece_shape``; a sliver is judged by a point in it.
     baseline : GeoDataFrame, optional
         Earlier survey in the same CRS, column ``land_class``; all classes, not only farmland.
+        A row whose class is in neither code list has no say.
     evidence : GeoDataFrame, optional
         Parcels that give no household a right (classes 21, 22, 23, 99, or without
         rights record), columns ``parcel_code`` and ``parcel_class``.
@@ -82,7 +83,8 @@ def classify(
     farmland_share = np.full(count, np.nan)
 
     if baseline is not None and len(baseline):
-        old = baseline[["land_class", "geometry"]].reset_index(drop=True)
+        known_class = baseline["land_class"].isin({*code_list("DLBM"), *code_list("DLBM2")})
+        old = baseline.loc[known_class, ["land_class", "geometry"]].reset_index(drop=True)
         old_farmland = is_farmland(old["land_class"]).to_numpy()
         share, chief = _shares(asked, area, np.asarray(old.geometry.array), old_farmland)
         known = share["all"] >= settings.known_share

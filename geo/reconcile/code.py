@@ -22,7 +22,8 @@ from geo.schema import conform
 
 READING_BAND_M: Final = 200.0  # height of a line of reading: west to east in it, then the next one south
 SHAPE_RANK: Final = {"BLOCK": 0, "STRIP": 1, "SLIVER": 2}
-SAME_PIECE_SHARE: Final = 0.5  # of the lesser of two outlines in common: still the same piece
+SAME_PIECE_SHARE: Final = 0.5  # of the larger of two outlines in common: still the same piece
+CHANGED_SHARE: Final = 0.05  # of its area, by which a piece that keeps its code may differ unsaid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,7 +53,7 @@ def allocate(
         Kept in the register as first and last run.
     previous : GeoDataFrame, optional
         Pieces of the run before, with ``piece_key``; a piece that shares at least
-        half of the lesser outline with one of them is the same piece and keeps
+        half of the larger outline with one of them is the same piece and keeps
         its code, group and class letter.
     register : DataFrame, optional
         ``code_register`` of the run before; without it all numbers start at 1.
@@ -68,6 +69,8 @@ def allocate(
     group = out["group_code"].to_numpy(dtype=object).copy()
     key = np.full(len(out), "", dtype=object)
     if previous is not None and len(previous):
+        if previous.crs is not None and out.crs is not None and previous.crs != out.crs:
+            previous = previous.to_crs(out.crs)
         key = _found_again(out, previous)
     kept = key != ""
     moved = kept & np.array([k[:14] != g for k, g in zip(key, group, strict=True)], dtype=bool)
@@ -89,7 +92,11 @@ def allocate(
     out["piece_key"], out["piece_code"] = key, printed
 
     other_letter = kept & np.array([p[15:16] != c for p, c in zip(printed, letter, strict=True)], dtype=bool)
-    notes += [_class_changed(out[other_letter]), _out_of_codes(out[full])]
+    notes += [
+        _class_changed(out[other_letter]),
+        _outline_changed(out[kept], previous),
+        _out_of_codes(out[full]),
+    ]
     return Allocation(
         pieces=out,
         register=_registered(old, out[key != ""], run_id),
@@ -117,8 +124,9 @@ def _found_again(pieces: GeoDataFrame, previous: GeoDataFrame) -> npt.NDArray[np
     row, other = shapely.STRtree(old[rest_old]).query(new[rest_new], predicate="intersects")
     row, other = rest_new[row], rest_old[other]
     common = shapely.area(shapely.intersection(new[row], old[other]))
-    lesser = np.minimum(shapely.area(new)[row], shapely.area(old)[other])
-    same = common >= SAME_PIECE_SHARE * lesser
+    # Of the larger, not the lesser: a sliver that a field grows out of is not that field.
+    larger = np.maximum(shapely.area(new)[row], shapely.area(old)[other])
+    same = common >= SAME_PIECE_SHARE * larger
     pairs = pd.DataFrame({"row": row, "other": other, "common": common, "key": old_key[other]})[same]
     west, south = shapely.bounds(new[pairs["row"].to_numpy()])[:, :2].T
     pairs = pairs.assign(west=west, south=south)
@@ -205,6 +213,29 @@ def _class_changed(pieces: GeoDataFrame) -> pd.DataFrame:
     ]
     return findings(
         "piece_class_changed", messages, layer="pieces", rows=pieces, row_code=pieces["piece_code"]
+    )
+
+
+def _outline_changed(pieces: GeoDataFrame, previous: GeoDataFrame | None) -> pd.DataFrame:
+    if previous is None or pieces.empty:
+        return joined([])
+    before = dict(zip(previous["piece_key"], shapely.area(np.asarray(previous.geometry.array)), strict=True))
+    was = pieces["piece_key"].map(before).to_numpy(dtype=np.float64)
+    now = shapely.area(np.asarray(pieces.geometry.array))
+    differs = np.abs(now - was) > CHANGED_SHARE * was
+    rows = pieces[differs]
+    messages = [
+        f"图块 {code} 编号不变，图形面积由 {a:.2f} 变为 {b:.2f} m²"
+        for code, a, b in zip(rows["piece_code"], was[differs], now[differs], strict=True)
+    ]
+    return findings(
+        "piece_outline_changed",
+        messages,
+        layer="pieces",
+        rows=rows,
+        row_code=rows["piece_code"],
+        area_before_m2=was[differs].round(2),
+        area_after_m2=now[differs].round(2),
     )
 
 

@@ -15,6 +15,8 @@ import pandas as pd
 import shapely
 from geopandas import GeoDataFrame
 
+from geo.codes import is_digits
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnerSettings:
@@ -42,7 +44,8 @@ def owner_groups(
         Contract parcels around them in the same CRS, columns ``issuer_code``
         (14 digits) and ``village_code`` (the survey village of the issuer).
     groups : GeoDataFrame, optional
-        Group boundaries (ZJQY), column ``group_code``.
+        Group boundaries (ZJQY), columns ``group_code`` and ``village_code``; a code
+        that is not 14 digits is passed over.
     settings : OwnerSettings, optional
         Distances.
 
@@ -69,13 +72,13 @@ def owner_groups(
         open_[rows] = False
 
     if groups is not None and len(groups):
-        row, names, say = _by_boundary(polygons, groups)
+        row, names, say = _by_boundary(polygons, village, groups[is_digits(groups["group_code"], 14)])
         settle(row, names, say, "GROUP_BOUNDARY")
 
     unit = pieces["owner_unit_code"].fillna("").to_numpy(dtype=object)
     # 12 + group 4 + branch 3; only a group number of two digits fits the 14-digit issuer code.
     named = open_ & np.array(
-        [re.fullmatch(r"\d{12}00(?!00)\d{2}\d{3}", u) is not None for u in unit], dtype=bool
+        [re.fullmatch(r"[0-9]{12}00(?!00)[0-9]{2}[0-9]{3}", u) is not None for u in unit], dtype=bool
     )
     rows = np.flatnonzero(named)
     names = np.array([f"{v}{u[14:16]}" for v, u in zip(village[rows], unit[rows], strict=True)], dtype=object)
@@ -102,10 +105,13 @@ def owner_groups(
 
 
 def _by_boundary(
-    polygons: npt.NDArray[np.object_], groups: GeoDataFrame
+    polygons: npt.NDArray[np.object_], village: npt.NDArray[np.object_], groups: GeoDataFrame
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.object_], npt.NDArray[np.float64]]:
     bounds = np.asarray(groups.geometry.array)
     row, other = shapely.STRtree(bounds).query(polygons, predicate="intersects")
+    # An enclave lies in another village's groups, but is its owner's.
+    own = groups["village_code"].to_numpy(dtype=object)[other] == village[row]
+    row, other = row[own], other[own]
     shapely.prepare(bounds)
     common = shapely.area(polygons[row])
     crossing = ~shapely.covers(bounds[other], polygons[row])

@@ -95,6 +95,22 @@ def parcel_rights(context: Context) -> pd.DataFrame:
 
 
 @rule
+def group_code_form(context: Context) -> pd.DataFrame:
+    """Group boundaries carry the 14 digits of an issuer; others cannot be used."""
+    groups = context.sources.groups
+    if groups is None:
+        return findings("group_code_form", [], layer="groups")
+    bad = groups[~is_digits(groups["group_code"].fillna(""), 14)]
+    messages = [
+        f"组级区域“{name or ''}”的代码“{code or ''}”不是 14 位数字"
+        for name, code in zip(bad["group_name"].fillna(""), bad["group_code"].fillna(""), strict=True)
+    ]
+    return findings(
+        "group_code_form", messages, layer="groups", rows=bad, row_code=bad["group_code"].fillna("")
+    )
+
+
+@rule
 def parcel_group_unknown(context: Context) -> pd.DataFrame:
     """Every issuer code stands in the issuers' table."""
     issuers = context.sources.issuers

@@ -38,6 +38,7 @@ class Context:
     overlay: OverlaySettings
 
 
+LARGEST_M2: Final = 1e10
 Rule = Callable[[Context], pd.DataFrame]
 RULES: Final[list[Rule]] = []
 
@@ -78,6 +79,11 @@ def _messages(text: str, rows: pd.DataFrame) -> list[str]:
     plain = rows.drop(columns="geometry").astype(object)
     records = plain.where(plain.notna(), "").to_dict("records")
     return [text.format_map({str(name): value for name, value in row.items()}) for row in records]
+
+
+def is_area(values: "pd.Series[float]") -> "pd.Series[bool]":
+    """Whether each value can be the area of a patch: over nothing, under ten thousand km²."""
+    return values.gt(0) & values.lt(LARGEST_M2)
 
 
 def blank(values: "pd.Series[str]") -> "pd.Series[bool]":

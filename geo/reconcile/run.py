@@ -22,6 +22,7 @@ from pyproj import CRS
 
 from geo.area import apportion, ellipsoidal_area, mu, net_area
 from geo.codes import lookup
+from geo.errors import InputError, MismatchError
 from geo.findings import findings, gather
 from geo.reconcile.balance import balance
 from geo.reconcile.check import Checked, mended, rule_tasks
@@ -30,7 +31,7 @@ from geo.reconcile.classify import ClassifySettings, classify, is_farmland
 from geo.reconcile.code import allocate
 from geo.reconcile.overlay import OverlaySettings, cores, overlay
 from geo.reconcile.owner import OwnerSettings, owner_groups
-from geo.reconcile.rules import CheckSettings
+from geo.reconcile.rules import CheckSettings, is_area
 from geo.reconcile.shape import ShapeSettings, shape
 from geo.reconcile.sources import Sources, prepared
 from geo.schema import column_names, conform
@@ -137,6 +138,10 @@ def reconcile(  # noqa: PLR0913 - every layer a county may have, by name
     ------
     GeoError
         If a layer has no CRS or lacks an indispensable column.
+    InputError
+        If the survey has no farmland that can be laid out.
+    MismatchError
+        If rights are given and none of them names a contract parcel.
     BalanceError
         If areas do not add up: a fault of this program.
     """
@@ -156,7 +161,14 @@ def reconcile(  # noqa: PLR0913 - every layer a county may have, by name
     checked = mended(sources)
     farmland, notes = _farmland(checked, settings)
     covering, evidence, more = _roles(checked)
-    work = _Work(farmland=farmland, covering=covering, evidence=evidence, checked=checked, settings=settings)
+    work = _Work(
+        farmland=farmland,
+        covering=covering,
+        evidence=evidence,
+        groups=_placed_groups(checked),
+        checked=checked,
+        settings=settings,
+    )
     done, flaws = _by_village(work, checkpoint, progress)
     laid = pd.concat([part.patches for part in done]) if done else farmland
     laid = laid.sort_values("patch_code", kind="stable").reset_index(drop=True)
@@ -187,7 +199,7 @@ def reconcile(  # noqa: PLR0913 - every layer a county may have, by name
         villages=_villages(checked),
         findings=gather(every, crs),
         shifts=conform(pd.DataFrame(), "shifts"),
-        balance=balance(laid, pieces, covered, names),
+        balance=balance(laid, pieces, covered, names, checked.homes.issuer_village),
         code_register=allocation.register,
         settings=settings,
     )
@@ -200,6 +212,7 @@ class _Work:
     farmland: GeoDataFrame
     covering: GeoDataFrame
     evidence: GeoDataFrame
+    groups: GeoDataFrame | None  # with the village of each
     checked: Checked
     settings: Settings
 
@@ -226,12 +239,13 @@ def _farmland(checked: Checked, settings: Settings) -> tuple[GeoDataFrame, list[
         geometry_area_m2=checked.geometry_area.round(2),
     )
     land["village_name"] = lookup(land["village_code"], homes.village_names)
-    official = land["patch_area_m2"].gt(0)
+    official = is_area(land["patch_area_m2"])
     land["patch_area_m2"] = land["patch_area_m2"].where(official, land["geometry_area_m2"])
     ratio = land["ridge_ratio"].fillna(0.0)
     land["ridge_ratio"] = ratio.where(ratio.ge(0) & ratio.lt(1), 0.0)
 
     shared = _share_based_villages(checked, settings)
+    unplaced = sorted(set(shared) - set(land["village_code"]))
     ownership = land["ownership_kind"].fillna("")
     state = ownership.str[:1].isin(["1", "2"])
     share_based = ~state & land["village_code"].isin(set(shared))
@@ -256,7 +270,14 @@ def _farmland(checked: Checked, settings: Settings) -> tuple[GeoDataFrame, list[
             area_before_m2=unlaid["patch_area_m2"],
         )
     ]
+    messages = [f"村 {code} {shared[code]}，但三调中没有这个村的耕地" for code in unplaced]
+    notes.append(findings("share_based_unplaced", messages, layer="rights", row_code=unplaced))
     land = land[~empty]
+    if land.empty:
+        classes = "、".join(sorted(survey["land_class"].dropna().unique())[:12])
+        raise InputError(
+            f"三调图层中没有可套合的耕地（地类编码 0101、0102、0103，且有图形）；现有地类：{classes or '无'}"
+        )
     for kind, rule, text in (
         ("STATE", "state_land", "国有耕地 {n} 个图斑 {a:.2f} m²，不计入集体耕地，也不编号"),
         ("SHARE_BASED", "share_based_village", "确权确股村，耕地 {n} 个图斑 {a:.2f} m² 单列，不逐块套合编号"),
@@ -296,11 +317,27 @@ def _roles(checked: Checked) -> tuple[GeoDataFrame, GeoDataFrame, list[pd.DataFr
     contract = parcels["parcel_class"].eq("10").to_numpy(dtype=bool)
     held = parcels["has_rights"].to_numpy(dtype=bool)
     notes = []
+    registered = len(checked.sources.rights)
+    if contract.any() and registered and not held.any():
+        example = checked.sources.rights["parcel_code"].iloc[0]
+        raise MismatchError(
+            f"权属数据的 {registered} 条记录（如 {example}）没有一条与承包地块对上；"
+            "请核对两者是否同一批成果、地块代码是否完整"
+        )
     if len(parcels) and not held.any():
         held = np.ones(len(parcels), dtype=bool)
         message = "没有任何地块带有承包地块信息（CBDKXX）；全部承包地块（类别 10）按已确权计"
         notes.append(findings("rights_absent", message, layer="parcels"))
     return parcels[contract & held], parcels[~(contract & held)], notes
+
+
+def _placed_groups(checked: Checked) -> GeoDataFrame | None:
+    groups = checked.sources.groups
+    if groups is None:
+        return None
+    prefix = groups["group_code"].fillna("").str[:12]
+    mapped = lookup(prefix, checked.homes.issuer_village)
+    return groups.assign(village_code=mapped.where(mapped.ne(""), prefix))
 
 
 def _by_village(
@@ -373,7 +410,7 @@ def village_part(work: _Work, patches: GeoDataFrame, *, jobs: int) -> VillagePar
     patches = patches.assign(
         covered_area_m2=parts[: len(patches)],
         residual_area_m2=(patches["patch_area_m2"] - parts[: len(patches)]).round(2),
-        piece_count=np.bincount(row, minlength=len(patches)),
+        piece_count=np.bincount(row, minlength=len(patches)) * patches["patch_kind"].eq("COLLECTIVE"),
     )
     pieces = _described(shaped, row, parts[len(patches) :], patches)
     pieces = pieces[pieces["patch_kind"].eq("COLLECTIVE").to_numpy(dtype=bool)].reset_index(drop=True)
@@ -386,7 +423,7 @@ def village_part(work: _Work, patches: GeoDataFrame, *, jobs: int) -> VillagePar
         extent=work.checked.sources.extent,
         settings=settings.classify,
     )
-    groups = owner_groups(pieces, covering, groups=work.checked.sources.groups, settings=settings.owner)
+    groups = owner_groups(pieces, covering, groups=work.groups, settings=settings.owner)
     pieces = pieces.assign(**classes, **groups)
     return VillagePart(
         patches=_layer(patches, "patches", work.farmland.crs),

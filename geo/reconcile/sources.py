@@ -66,10 +66,15 @@ def prepared(sources: Sources) -> Sources:
     number = pd.Series([f"{row + 1:06d}" for row in range(len(survey))], index=survey.index)
     survey["patch_code"] = survey["patch_code"].where(~nameless, number)
     parcels["issuer_code"] = parcels["issuer_code"].fillna(parcels["parcel_code"].str[:14])
+    parcels["parcel_class"] = parcels["parcel_class"].str.strip().str.removesuffix(".0")
+    rights = conform(sources.rights, "rights")
+    rights["issuer_code"] = rights["issuer_code"].fillna(rights["parcel_code"].str[:14])
+    if "has_rights" not in sources.parcels:
+        parcels["has_rights"] = parcels["parcel_code"].isin(set(rights["parcel_code"]))
     return replace(
         sources,
         **layers,
-        rights=conform(sources.rights, "rights"),
+        rights=rights,
         issuers=conform(sources.issuers, "issuers"),
     )
 

@@ -13,7 +13,7 @@ from geo.codes import is_digits
 from geo.findings import findings, joined
 from geo.reconcile.classify import is_farmland
 from geo.reconcile.overlay import pairs
-from geo.reconcile.rules import Context, at_home, blank, rule, survey_rows
+from geo.reconcile.rules import Context, at_home, blank, is_area, rule, survey_rows
 from geo.standards import code_list
 
 ROUNDING_M2: Final = 0.015  # two figures of two decimals each may differ by a cent
@@ -135,7 +135,7 @@ def survey_ridge(context: Context) -> pd.DataFrame:
     elsewhere = ~farmland & (
         (ratio != 0) | (survey["ridge_area_m2"].fillna(0) != 0) | ~blank(survey["slope_class"])
     )
-    usable = farmland & ~wrong_range & survey["patch_area_m2"].gt(0)
+    usable = farmland & ~wrong_range & is_area(survey["patch_area_m2"])
     net = np.full(len(survey), np.nan)
     rows = usable.to_numpy(dtype=bool)
     net[rows] = net_area(survey["patch_area_m2"].to_numpy()[rows], ratio.to_numpy()[rows])
@@ -155,7 +155,7 @@ def survey_area(context: Context) -> pd.DataFrame:
     """TBMJ is there, positive, and agrees with the ellipsoidal area of the geometry."""
     survey, settings = context.sources.survey, context.settings
     official = survey["patch_area_m2"]
-    missing = ~(official > 0)
+    missing = ~is_area(official)
     gap = (official - context.geometry_area).abs()
     differs = (gap > settings.area_tolerance_m2) & (gap > settings.area_tolerance_share * official) & ~missing
     survey_area = context.geometry_area.round(2)
@@ -206,7 +206,7 @@ def baseline_class_unknown(context: Context) -> pd.DataFrame:
     known = set(code_list("DLBM")) | set(code_list("DLBM2"))
     counts = baseline[~baseline["land_class"].isin(known)].groupby("land_class", dropna=False).size()
     messages = [
-        f"基期图层有 {count} 个图斑的地类编码“{code}”不在代码表中，按非耕地处理"
+        f"基期图层有 {count} 个图斑的地类编码“{code}”不在代码表中，不作分类依据"
         for code, count in counts.items()
     ]
     return findings(

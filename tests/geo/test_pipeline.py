@@ -1,9 +1,11 @@
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import geopandas as gpd
 import pandas as pd
@@ -11,6 +13,7 @@ import pytest
 import shapely
 
 from geo import workspace
+from geo.atomic import alone
 from geo.errors import OutputError, WorkspaceError
 from geo.pipeline import Inputs, reconcile_files
 from geo.reconcile import Settings
@@ -177,6 +180,61 @@ def test_a_checkpoint_of_other_settings_is_not_taken_up(tmp_path):
     other = Settings(share_based_share=2.0)
     plain = reconcile_files(INPUTS, tmp_path / "plain.gpkg", settings=other)
     assert digest(reconcile_files(INPUTS, out, settings=other, resume=True).out) == digest(plain.out)
+
+
+def test_what_the_caller_says_of_a_layer_is_part_of_the_run(done, tmp_path):
+    told = replace(INPUTS, survey_crs="EPSG:4526")
+    assert reconcile_files(told, tmp_path / "told.gpkg").run_id != done.run_id
+
+
+def test_files_of_one_name_are_told_apart_in_the_run(tmp_path):
+    names = {}
+    for swapped in (False, True):
+        folder = tmp_path / str(swapped) / "DK"
+        for part, source in zip(("a", "b"), ("DK140725100", "DK140725101"), strict=True):
+            (folder / part).mkdir(parents=True)
+            for path in (INPUTS.parcels / "矢量数据").glob(f"{source}.*"):
+                shutil.copy(path, folder / part / f"DK140725{path.suffix}")
+        if swapped:
+            (folder / "a" / "DK140725.dbf").write_bytes(
+                (folder / "a" / "DK140725.dbf").read_bytes() + b"\x1a"
+            )
+        inputs = replace(INPUTS, parcels=folder, rights=INPUTS.parcels / "权属数据" / "1407252016.xlsx")
+        names[swapped] = reconcile_files(inputs, tmp_path / f"{swapped}.gpkg").run_id
+    assert names[False] != names[True]
+
+
+def test_two_runs_at_once_on_one_output_do_not_mix(tmp_path):
+    out = tmp_path / "county.gpkg"
+    with alone(out), pytest.raises(OutputError, match="另一个任务"):
+        reconcile_files(INPUTS, out)
+    assert list(tmp_path.glob("*")) == []
+
+
+def test_another_countys_data_does_not_get_this_countys_codes(done, tmp_path):
+    out = tmp_path / "county.gpkg"
+    opened = workspace.open(done.out)
+    tables = {layer: opened.read(layer) for layer in opened.layers}
+    register = tables["code_register"]
+    tables["code_register"] = register.assign(group_code="15" + register["group_code"].str[2:])
+    workspace.write(out, tables, crs=opened.crs)
+    before = digest(out)
+    with pytest.raises(OutputError, match="换一个文件名"):
+        reconcile_files(INPUTS, out)
+    assert digest(out) == before
+
+
+def test_a_checkpoint_that_a_power_cut_damaged_is_done_again(done, tmp_path):
+    out = tmp_path / "county.gpkg"
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reconcile_files(INPUTS, out, progress=stop)
+    for path in (tmp_path / "county.gpkg.part").glob("*/pieces.parquet"):
+        path.write_bytes(path.read_bytes()[:100])
+    assert digest(reconcile_files(INPUTS, out, resume=True).out) == digest(done.out)
 
 
 def test_a_workspace_of_another_version_is_refused_and_left_alone(tmp_path):

@@ -25,7 +25,7 @@ def survey(*rows):
             "owner_unit_code": UNIT,
             "location_unit_code": UNIT,
             "location_unit_name": "南村",
-            "patch_area_m2": round(shape.area, 2),
+            "patch_area_m2": 0.0 if shape is None else round(shape.area, 2),
             "ridge_ratio": 0.0,
             "slope_class": "1",
             "planting_code": "LS",

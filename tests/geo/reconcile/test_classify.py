@@ -91,3 +91,9 @@ def test_the_share_decides_at_the_threshold(cut, threshold):
     assert got["baseline_farmland_share"] == pytest.approx(cut / 100, abs=1e-4)
     if abs(cut / 100 - threshold) > 1e-6:
         assert got["piece_class"] == ("UNCONFIRMED" if cut / 100 > threshold else "NEWLY_ADDED")
+
+
+def test_a_baseline_row_without_a_known_class_is_no_proof():
+    got = one(baseline=layer((0, 0, 100, 100), land_class=[None]))
+    assert got["piece_class"] == "UNDETERMINED"
+    assert "nan" not in got["class_reason"]

@@ -140,3 +140,24 @@ def test_the_same_run_again_changes_nothing(repeat):
     for _ in range(repeat):
         last = again(last, pieces((0, 0), (100, 0)), run_id="run1")
     pd.testing.assert_frame_equal(last.register, first.register)
+
+
+def test_a_field_that_a_sliver_grew_into_is_another_piece():
+    first = allocate(pieces((0, 0), shape="SLIVER", size=7), run_id="run1")
+    second = again(first, pieces((0, 0), size=95))
+    assert second.pieces["piece_key"].tolist() == [f"{GROUP}-0002"]
+    assert second.register["status"].tolist() == ["SUPERSEDED", "ISSUED"]
+
+
+def test_a_piece_whose_outline_changed_keeps_its_code_and_says_so():
+    first = allocate(pieces((0, 0), size=50), run_id="run1")
+    second = again(first, pieces((0, 0), size=60))
+    assert second.pieces["piece_key"].tolist() == [f"{GROUP}-0001"]
+    row = second.findings[second.findings["rule"] == "piece_outline_changed"].iloc[0]
+    assert (row["area_before_m2"], row["area_after_m2"]) == (2500.00, 3600.00)
+
+
+def test_codes_hold_when_the_same_land_comes_in_another_zone_form():
+    first = allocate(pieces((0, 0), (100, 0)), run_id="run1")
+    second = again(first, pieces((0, 0), (100, 0)).to_crs("EPSG:4547"))
+    assert second.pieces["piece_key"].tolist() == first.pieces["piece_key"].tolist()

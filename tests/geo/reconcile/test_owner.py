@@ -65,7 +65,12 @@ def test_the_owner_unit_code_goes_before_the_neighbours():
 
 
 def test_a_group_boundary_goes_before_all():
-    groups = layer((-100, -100, 20, 100), (20, -100, 100, 100), group_code=[VILLAGE + "01", VILLAGE + "02"])
+    groups = layer(
+        (-100, -100, 20, 100),
+        (20, -100, 100, 100),
+        group_code=[VILLAGE + "01", VILLAGE + "02"],
+        village_code=VILLAGE,
+    )
     got = owner_groups(
         piece(VILLAGE + "0007000"), parcels((52, VILLAGE + "01", VILLAGE)), groups=groups
     ).iloc[0]
@@ -79,3 +84,14 @@ def test_a_group_boundary_goes_before_all():
 def test_a_tie_goes_to_the_lesser_code():
     around = parcels((55, VILLAGE + "02", VILLAGE), (-25, VILLAGE + "01", VILLAGE))
     assert owner_groups(piece(), around)["group_code"].item() == VILLAGE + "01"
+
+
+def test_a_piece_is_not_given_to_a_group_of_another_village_or_of_no_code():
+    groups = layer(
+        (-100, -100, 100, 100),
+        (-100, -100, 100, 100),
+        group_code=[OTHER + "03", "03"],
+        village_code=[OTHER, VILLAGE],
+    )
+    got = owner_groups(piece(), parcels((52, VILLAGE + "01", VILLAGE)), groups=groups).iloc[0]
+    assert (got["group_code"], got["group_source"]) == (VILLAGE + "01", "NEIGHBOURS")

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as options
 from hypothesis import strategies as st
-from shapely import Polygon, affinity
+from shapely import GeometryCollection, Polygon, affinity
 
-from geo.errors import MismatchError, MissingColumnError, MissingDatumError
+from geo.errors import InputError, MismatchError, MissingColumnError, MissingDatumError
 from geo.reconcile import Settings, reconcile
 from tests.geo.reconcile.land import CRS, GROUP, VILLAGE, X0, Y0, parcels, square, survey
 
@@ -194,6 +194,71 @@ def test_group_rows_of_the_balance_split_the_cover_between_the_issuers():
 def test_layers_that_cannot_be_laid_over_each_other_are_refused(land, error):
     with pytest.raises(error):
         reconcile(land, parcels((COVERED, {})))
+
+
+def test_an_enclave_keeps_its_owners_group_and_groups_add_up_to_their_village():
+    groups = gpd.GeoDataFrame(
+        {"group_code": [GROUP], "group_name": ["一组"]}, geometry=[square(-50, -50, 400, 150)], crs=CRS
+    )
+    enclave = square(200, 0, 300, 100)
+    land = survey((PATCH, {}), (enclave, {"owner_unit_code": OTHER + "0000000", "is_enclave": True}))
+    got = reconcile(land, parcels((COVERED, {})), groups=groups)
+    assert got.pieces.set_index("village_code")["group_code"].to_dict() == {
+        VILLAGE: GROUP,
+        OTHER: OTHER + "00",
+    }
+    group = got.balance[got.balance["level"] == "group"].set_index("code")["farmland_m2"]
+    assert group.to_dict() == {GROUP: 10000.00, OTHER + "00": 10000.00}
+
+
+def test_rights_that_name_no_parcel_stop_the_run():
+    rights = pd.DataFrame({"parcel_code": ["9" * 19], "issuer_code": [GROUP]})
+    with pytest.raises(MismatchError, match="没有一条"):
+        reconcile(survey((PATCH, {})), parcels((COVERED, {"has_rights": False})), rights=rights)
+
+
+def test_rights_are_joined_where_parcels_do_not_say_who_has_them():
+    held = parcels((COVERED, {}), (square(60, 0, 80, 100), {})).drop(columns="has_rights")
+    rights = pd.DataFrame({"parcel_code": [f"{GROUP}00001"], "issuer_code": [GROUP]})
+    assert reconcile(survey((PATCH, {})), held, rights=rights).patches["covered_area_m2"].item() == 6000.00
+
+
+@pytest.mark.parametrize(
+    "land", [survey((PATCH, {"land_class": "0201"})), survey((None, {"patch_area_m2": 5.0}))]
+)
+def test_a_survey_without_farmland_to_lay_out_is_refused(land):
+    with pytest.raises(InputError, match="没有可套合的耕地"):
+        reconcile(land, parcels((COVERED, {})))
+
+
+def test_a_point_among_the_parcels_is_said_and_a_collection_gives_its_land():
+    mixed = GeometryCollection([COVERED, square(0, 0, 1, 1).centroid])
+    got = reconcile(survey((PATCH, {})), parcels((mixed, {}), (PATCH.centroid, {})))
+    assert got.patches["covered_area_m2"].item() == 6000.00
+    assert findings(got, "geometry_not_land")["row_code"].tolist() == [f"{GROUP}00002"]
+
+
+@pytest.mark.parametrize("area", [float("inf"), 1e300, -5.0, 0.0])
+def test_an_impossible_official_area_is_replaced_and_said(area):
+    got = reconcile(survey((PATCH, {"patch_area_m2": area})), parcels((COVERED, {})))
+    assert got.patches["patch_area_m2"].item() == pytest.approx(10_000, abs=0.01)
+    assert len(findings(got, "survey_area_missing")) == 1
+
+
+def test_a_group_boundary_without_14_digits_is_said_and_not_used():
+    groups = gpd.GeoDataFrame(
+        {"group_code": ["03"], "group_name": ["三组"]}, geometry=[square(-50, -50, 400, 150)], crs=CRS
+    )
+    got = reconcile(survey((PATCH, {})), parcels((COVERED, {})), groups=groups)
+    assert got.pieces["group_code"].tolist() == [GROUP]
+    assert len(findings(got, "group_code_form")) == 1
+
+
+def test_state_land_has_no_pieces_and_says_none():
+    got = reconcile(
+        survey((PATCH, {"ownership_kind": "20"}), (square(200, 0, 300, 100), {})), parcels((COVERED, {}))
+    )
+    assert got.patches["piece_count"].tolist() == [0, 1]
 
 
 @st.composite
