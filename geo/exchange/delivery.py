@@ -129,8 +129,9 @@ def _pick(
         raise InputError(f"{folder} 里有多个{ROLE_TITLES[role]}：{there}；请直接给出要用的那一个")
     left = [places[path] for path in paths if path not in chosen]
     if left:
-        message = f"{ROLE_TITLES[role]}有多种格式，选用 {'、'.join(places[p] for p in chosen)}；未用 {'、'.join(left)}"
-        notes.append(findings("source_chosen", message, layer=role))
+        taken = "、".join(places[path] for path in chosen)
+        message = f"{ROLE_TITLES[role]}有多种格式，选用 {taken}；未用 {'、'.join(left)}"
+        notes.append(findings("source_chosen", message, layer=role, source_file=taken, row_code=taken))
     return tuple(chosen)
 
 

@@ -19,6 +19,7 @@ from geo import schema
 from geo.errors import MissingColumnError
 
 _DBF_NAME_BYTES: Final = 10
+_INT64_LIMIT: Final = 2.0**63
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,9 +171,9 @@ def as_text(values: pd.Series) -> pd.Series:
     if pd.api.types.is_bool_dtype(values.dtype):
         values = values.astype("Int64")
     if pd.api.types.is_float_dtype(values.dtype):
-        whole = values.dropna()
-        if (whole % 1 == 0).all():
-            values = values.astype("Float64").astype("Int64")
+        whole = (values % 1 == 0) & (values.abs() < _INT64_LIMIT)
+        digits = values.where(whole).astype("Float64").astype("Int64").astype("str")
+        values = values.astype("str").mask(whole, digits)
     text = values.astype("str").str.replace("\x00", "", regex=False).str.strip()
     return text.mask(text == "")
 
@@ -186,7 +187,7 @@ def as_number(values: pd.Series) -> pd.Series:
 
 def as_flag(values: pd.Series) -> pd.Series:
     """Values of a yes-or-no field: true for 1, 是, Y, T; the standards write 2 (or 0) for no."""
-    return as_text(values).str.upper().isin(["1", "是", "Y", "YES", "T", "TRUE"])
+    return as_text(values).str.normalize("NFKC").str.upper().isin(["1", "是", "Y", "YES", "T", "TRUE"])
 
 
 def find(field: str, present: Sequence[str]) -> str | None:

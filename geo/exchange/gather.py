@@ -18,7 +18,7 @@ from pyproj import CRS
 from geo import crs as systems
 from geo import schema
 from geo.errors import MismatchError
-from geo.exchange import delivery, fields, tables
+from geo.exchange import coded, delivery, fields, tables
 from geo.exchange import vector as layers
 from geo.exchange.sources import Source, sources
 from geo.findings import findings
@@ -136,15 +136,27 @@ def _read(
     if lacking:
         message = f"{source.label} 没有字段 {'、'.join(lacking)}"
         notes.append(findings("field_missing", message, layer=source.label, source_file=source.label))
-    table = _named(read.table, role, found, fields.find("BSM", present))
+    table, more = _named(read.table, role, found, fields.find("BSM", present), source)
+    notes += more
     if how.personal:
         for name in found.personal:
             table[fields.personal_column(name)] = fields.as_text(read.table[name])
     return layers.Layer(table=table, findings=read.findings, files=read.files), notes
 
 
-def _named(raw: GeoDataFrame, role: str, found: fields.Match, bsm: str | None) -> GeoDataFrame:
-    """Fields as columns of the layer, of its dtypes."""
+def _named(
+    raw: GeoDataFrame, role: str, found: fields.Match, bsm: str | None, source: Source
+) -> tuple[GeoDataFrame, list[pd.DataFrame]]:
+    """Fields as columns of the layer, of its dtypes; codes as text, whatever they came in."""
+    notes: list[pd.DataFrame] = []
+    tidied: dict[str, int] = {}
+
+    def code(name: str) -> pd.Series:
+        layer = source.layer or source.file.stem
+        coded.require_exact(raw[name], label=source.label, layer=layer, field=name)
+        text, tidied[name] = coded.tidy(raw[name])
+        return text
+
     table = pd.DataFrame(
         {"geometry": raw.geometry, "source_file": raw["source_file"], "source_row": raw["source_row"]}
     )
@@ -156,11 +168,18 @@ def _named(raw: GeoDataFrame, role: str, found: fields.Match, bsm: str | None) -
     }
     for column in schema.columns(role):
         if (name := found.fields.get(column.name)) is not None and name in raw:
-            table[column.name] = cast[column.dtype](raw[name])
+            as_code = column.dtype == "str" and coded.is_code(column.name)
+            table[column.name] = code(name) if as_code else cast[column.dtype](raw[name])
+            if role == "survey" and column.name == "land_class":
+                table[column.name], more = coded.restore_zero(
+                    table[column.name], raw[name], label=source.label, field=name
+                )
+                notes += more
     if role == "parcels":
         none = pd.Series(None, index=raw.index, dtype="str")
-        table["parcel_bsm"] = fields.as_text(raw[bsm]) if bsm is not None else none
-    return gpd.GeoDataFrame(table, geometry="geometry", crs=raw.crs)
+        table["parcel_bsm"] = code(bsm) if bsm is not None else none
+    notes += coded.tidied(tidied, source.label)
+    return gpd.GeoDataFrame(table, geometry="geometry", crs=raw.crs), notes
 
 
 _MISSED: Final = {  # fields the work can do without, but does worse

@@ -109,6 +109,7 @@ def read_register(
     rights = schema.conform(
         table.drop(columns=[name for name in table.columns if str(name).endswith("_mu")]), "rights"
     )
+    rights["issuer_code"] = rights["issuer_code"].fillna(_issuer_of(rights["parcel_code"]))
     out = empty | {"rights": rights}
     for role, other in others.items():
         if other is not None:
@@ -116,6 +117,11 @@ def read_register(
             files += other.files
             out[role] = schema.conform(other.table, role)
     return Register(**out, findings=joined(notes), files=tuple(dict.fromkeys(files)))
+
+
+def _issuer_of(parcel_code: pd.Series) -> pd.Series:
+    """The issuer a parcel's code begins with; missing where the code is shorter than an issuer's."""
+    return parcel_code.str[:14].where(parcel_code.str.len() >= 14)  # noqa: PLR2004 - digits of an issuer code
 
 
 _JOINED: Final = (
@@ -148,8 +154,7 @@ def join(table: GeoDataFrame, rights: pd.DataFrame) -> tuple[GeoDataFrame, list[
     for column in _JOINED:
         out[column] = first[column].reset_index(drop=True).reindex(at).set_axis(out.index)
     out["has_rights"] = at >= 0
-    own = out["parcel_code"].str[:14].where(out["parcel_code"].str.len() >= 14)  # noqa: PLR2004 - digits of an issuer code
-    out["issuer_code"] = out["issuer_code"].fillna(own)
+    out["issuer_code"] = out["issuer_code"].fillna(_issuer_of(out["parcel_code"]))
     drawn = pd.Index(table["parcel_code"].dropna().unique())
     lone = named[drawn.get_indexer(pd.Index(named["parcel_code"])) < 0]
     village = lone["issuer_code"].fillna(lone["parcel_code"]).str[:12]

@@ -17,7 +17,7 @@ import pyogrio
 from python_calamine import CalamineWorkbook
 
 from geo.errors import GeoError, InputError
-from geo.exchange import access, encoding, fields
+from geo.exchange import access, coded, encoding, fields
 from geo.exchange.sources import told, unpack
 from geo.findings import findings
 
@@ -33,7 +33,7 @@ ROLES: Final = {
 ROLE_TITLES: Final = {"rights": "承包地块信息 CBDKXX", "issuers": "发包方 FBF", "contractors": "承包方 CBF"}
 
 _HEADER_ROWS: Final = 10  # a workbook may carry a title above its header
-_EXACT_DIGITS: Final = 1e15  # beyond fifteen digits a spreadsheet's number has lost its tail
+_MISSED: Final = {"rights": ("FBFBM", "SFQQQG")}  # fields the work can do without, but does worse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,14 +185,20 @@ def _read(source: TableSource, role: str, *, needed: Sequence[str], personal: bo
     if by_alias:
         notes.append(alias_finding(by_alias, source.label))
     table = pd.DataFrame({column: raw[name] for column, name in renamed.items()})
-    for column in table.columns:
+    tidied: dict[str, int] = {}
+    for column in map(str, table.columns):
+        exact = pd.api.types.is_integer_dtype(table[column].dtype)  # a database's integers, not a sheet's
         numeric = pd.to_numeric(table[column].where(table[column].map(_is_number)), errors="coerce")
-        if str(column).endswith("_code") and (numeric.abs() >= _EXACT_DIGITS).any():
-            message = f"{source.label} 的列 {renamed[str(column)]} 存为数字，15 位以后的数字已失真"
+        if column.endswith("_code") and not exact and (numeric.abs() >= coded.EXACT_DIGITS).any():
+            message = f"{source.label} 的列 {renamed[column]} 存为数字，15 位以后的数字已失真"
             notes.append(
                 findings("code_precision_lost", message, layer=source.label, source_file=source.label)
             )
-        table[column] = fields.as_text(table[column])
+        if coded.is_code(column):
+            table[column], tidied[renamed[column]] = coded.tidy(table[column])
+        else:
+            table[column] = fields.as_text(table[column])
+    notes += coded.tidied(tidied, source.label)
     table = table.dropna(how="all").reset_index(drop=True)
     out = pd.concat(notes, ignore_index=True) if notes else findings("code_precision_lost", [], layer="")
     return Table(table=table, findings=out, files=(source.origin,))
@@ -210,6 +216,9 @@ def _matched(
     names = [str(name) for name in raw.columns]
     found = fields.match(names, role)
     fields.require(found, needed, file=source.origin.name, layer=source.table, present=names)
+    if lacking := [field for field in found.missing if field in _MISSED.get(role, ())]:
+        message = f"{source.label} 没有字段 {'、'.join(lacking)}"
+        notes.append(findings("field_missing", message, layer=source.label, source_file=source.label))
     renamed = {
         column: name for column, name in found.fields.items() if personal or not fields.is_personal(name)
     }
@@ -249,15 +258,18 @@ def _raw(source: TableSource, role: str) -> pd.DataFrame:
         if suffix == ".dbf":
             guess = encoding.of_dbf(source.file, _beside(source.file, ".cpg"))
             options = {"encoding": guess.name} if guess.name else {}
-        return pd.DataFrame(
-            pyogrio.read_dataframe(
-                source.file, layer=None if suffix == ".dbf" else source.table, read_geometry=False, **options
-            )
-        )
+        return _of_gdal(source.file, None if suffix == ".dbf" else source.table, **options)
     except GeoError:
         raise
     except Exception as error:  # whatever the format's library raises on a damaged file
         raise InputError(f"{source.label} 打不开或已损坏（{told(error)}）；请重新拷贝或重新导出") from error
+
+
+def _of_gdal(file: Path, layer: str | None, **options: str) -> pd.DataFrame:
+    """A table of a database or .dbf, its integers exact."""
+    table = pd.DataFrame(pyogrio.read_dataframe(file, layer=layer, read_geometry=False, **options))
+    coded.whole_of_file(table, pyogrio.read_info(file, layer=layer, **options), file, layer, **options)
+    return table
 
 
 def _beside(file: Path, suffix: str) -> Path | None:

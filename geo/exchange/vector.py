@@ -27,7 +27,7 @@ from pyproj.exceptions import CRSError
 
 from geo import crs as systems
 from geo.errors import GeoError, InputError
-from geo.exchange import curves, encoding, fields
+from geo.exchange import coded, curves, encoding, fields
 from geo.exchange.sources import SHAPEFILE, Source, told
 from geo.findings import findings
 
@@ -179,6 +179,7 @@ def _read_any(
             table = _read_broken_text(read_table, wanted, names, options["encoding"])
             message = f"有文字不能按 {options['encoding']} 解码（多为被截断的汉字），已略去这些字符"
             notes.append(findings("encoding_inferred", message, layer=source.label, source_file=source.label))
+        coded.whole_of_file(table, info, source.file, source.layer, **options)
     if "geometry" not in table:
         raise InputError(f"{source.label} 没有图形，只有属性表；请提供带图形的图层")
     stated = table.crs
@@ -233,6 +234,8 @@ def _read_parquet(
     names = [name for name in schema.names if name not in meta["columns"]]
     wanted = _wanted(names, choose, source, notes)
     table = gpd.read_parquet(source.file, columns=[*wanted, column])
+    kinds = {name: str(schema.field(name).type) for name in wanted}
+    coded.whole(table, kinds, lambda lost: pq.read_table(source.file, columns=lost))
     if column != "geometry":
         table = table.rename_geometry("geometry")
     return table, table.crs, "Unknown"

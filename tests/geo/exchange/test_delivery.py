@@ -99,6 +99,9 @@ def test_of_several_formats_one_is_taken_and_told(tmp_path):
     said = message(reading, "source_chosen")
     assert "选用 寿阳.gpkg" in said
     assert "未用 DLTB.shp" in said
+    chosen = reading.findings[reading.findings["rule"] == "source_chosen"]
+    assert chosen["source_file"].tolist() == ["寿阳.gpkg"]
+    assert chosen["row_code"].tolist() == ["寿阳.gpkg"]
 
 
 def test_two_different_surveys_are_not_chosen_between(tmp_path):

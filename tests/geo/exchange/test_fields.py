@@ -114,7 +114,12 @@ def test_codes_come_out_as_text_whatever_they_came_in():
         "0103", "-", "-", "-", "a"
     ]  # fmt: skip
     assert fields.as_text(pd.Series([7, 8])).tolist() == ["7", "8"]
-    assert fields.as_text(pd.Series([0.5, 1.0])).tolist() == ["0.5", "1.0"]
+    assert fields.as_text(pd.Series([0.5, 1.0, None, 1e300])).fillna("").tolist() == [
+        "0.5",
+        "1",
+        "",
+        "1e+300",
+    ]
 
 
 def test_numbers_are_read_from_text_and_nonsense_is_missing():
