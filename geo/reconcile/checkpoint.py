@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 import geopandas as gpd
 import pandas as pd
 
-from geo.atomic import to_disk
 from geo.errors import OutputError
 
 if TYPE_CHECKING:
@@ -42,10 +41,10 @@ class Checkpoint:
             for name in _TABLES:
                 path = folder / f"{name}.parquet"
                 plain = name == "covered"
-                tables[name] = pd.read_parquet(path) if plain else gpd.read_parquet(path)
+                tables[name] = (pd if plain else gpd).read_parquet(path, page_checksum_verification=True)
         except (OSError, ValueError, KeyError):  # a power cut may leave less than was written
             return None
-        return VillagePart(**tables)  # type: ignore[arg-type] # each as it was saved
+        return VillagePart(**tables)
 
     def save(self, village: str, part: "VillagePart") -> None:
         """Keep a finished village.
@@ -63,9 +62,7 @@ class Checkpoint:
                 table = getattr(part, name)
                 if name == "findings":
                     table = gpd.GeoDataFrame(table, geometry="geometry", crs=part.pieces.crs)
-                table.to_parquet(folder / f"{name}.parquet")
-            for path in sorted(folder.glob("*.parquet")):
-                to_disk(path)
+                table.to_parquet(folder / f"{name}.parquet", write_page_checksum=True)
             (folder / "done").touch()
         except OSError as error:
             raise OutputError(

@@ -53,7 +53,7 @@ def classify(
     Parameters
     ----------
     pieces : GeoDataFrame, n rows
-        Polygons in a projected CRS, column ``piece_shape``; a sliver is judged by a point in it.
+        Polygons in a projected CRS, column ``piece_shape``; a strip or sliver is judged by a point in it.
     baseline : GeoDataFrame, optional
         Earlier survey in the same CRS, column ``land_class``; all classes, not only farmland.
         A row whose class is in neither code list has no say.
@@ -75,10 +75,10 @@ def classify(
     polygons = np.asarray(pieces.geometry.array)
     count = len(polygons)
     area = shapely.area(polygons)
-    # A sliver lies on one side or the other of an old border: its middle is asked, which is many times cheaper.
+    # A strip or sliver is no land to let: its middle is asked, which is many times cheaper than its share.
     asked = polygons.copy()
-    sliver = pieces["piece_shape"].eq("SLIVER").to_numpy(dtype=bool)
-    asked[sliver] = shapely.point_on_surface(polygons[sliver])
+    narrow = ~pieces["piece_shape"].eq("BLOCK").to_numpy(dtype=bool)
+    asked[narrow] = shapely.point_on_surface(polygons[narrow])
     cases: list[tuple[npt.NDArray[np.bool_], str, str, npt.NDArray[np.object_]]] = []
     farmland_share = np.full(count, np.nan)
 

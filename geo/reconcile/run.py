@@ -471,7 +471,7 @@ def _covered_by_group(patches: GeoDataFrame, covering: GeoDataFrame) -> pd.DataF
     """
     land = patches[patches["patch_kind"].eq("COLLECTIVE").to_numpy(dtype=bool)].reset_index(drop=True)
     polygons, others = np.asarray(land.geometry.array), np.asarray(covering.geometry.array)
-    row, other = shapely.STRtree(others).query(polygons, predicate="intersects")
+    row, other = shapely.STRtree(others).query(polygons)  # by frames: most patches have one group in theirs
     village = land["village_code"].to_numpy(dtype=object)
     issuer = covering["issuer_code"].fillna("").to_numpy(dtype=object)[other]
     home = covering["village_code"].to_numpy(dtype=object)[other]
@@ -483,10 +483,12 @@ def _covered_by_group(patches: GeoDataFrame, covering: GeoDataFrame) -> pd.DataF
     pairs = pd.DataFrame({"row": row, "other": other, "group": group})
     several = pairs.groupby("row")["group"].transform("nunique") > 1
     pairs["share"] = 1.0
-    at = np.flatnonzero(several.to_numpy())
     # Only a patch with parcels of several groups needs their common areas measured.
-    common = shapely.area(shapely.intersection(polygons[row[at]], others[other[at]]))
-    pairs.loc[at, "share"] = common
+    pairs.loc[several, "share"] = 0.0
+    at = np.flatnonzero(several.to_numpy())
+    shapely.prepare(polygons)
+    at = at[shapely.intersects(polygons[row[at]], others[other[at]])]
+    pairs.loc[at, "share"] = shapely.area(shapely.intersection(polygons[row[at]], others[other[at]]))
     lone = np.setdiff1d(np.arange(len(land)), row)
     alone = pd.DataFrame({"row": lone, "other": -1, "group": village[lone] + "00", "share": 1.0})
     every = pd.concat([pairs, alone], ignore_index=True)
