@@ -11,6 +11,7 @@ Source: OGC 12-128r19, GeoPackage Encoding Standard 1.4.
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -154,9 +155,11 @@ def write(path: str | os.PathLike[str], tables: Mapping[str, pd.DataFrame], *, c
         raise WorkspaceError(
             f"工作区没有图层 {'、'.join(unknown)}；可用的图层：{'、'.join(schema.LAYER_TITLES)}"
         )
-    layers = {
-        layer: _layer(tables.get(layer), layer, system) for layer in schema.LAYER_TITLES if layer != "meta"
-    }
+    names = [layer for layer in schema.LAYER_TITLES if layer != "meta"]
+    with ThreadPoolExecutor() as pool:  # shapes become bytes without Python's lock
+        layers = dict(
+            zip(names, pool.map(lambda layer: _layer(tables.get(layer), layer, system), names), strict=True)
+        )
     name = _crs_name(system)
     layers["meta"] = _meta(tables, name)
     _settle(target)

@@ -187,9 +187,7 @@ def _read(source: TableSource, role: str, *, needed: Sequence[str], personal: bo
     table = pd.DataFrame({column: raw[name] for column, name in renamed.items()})
     tidied: dict[str, int] = {}
     for column in map(str, table.columns):
-        exact = pd.api.types.is_integer_dtype(table[column].dtype)  # a database's integers, not a sheet's
-        numeric = pd.to_numeric(table[column].where(table[column].map(_is_number)), errors="coerce")
-        if column.endswith("_code") and not exact and (numeric.abs() >= coded.EXACT_DIGITS).any():
+        if column.endswith("_code") and _past_exact(table[column]):
             message = f"{source.label} 的列 {renamed[column]} 存为数字，15 位以后的数字已失真"
             notes.append(
                 findings("code_precision_lost", message, layer=source.label, source_file=source.label)
@@ -204,8 +202,11 @@ def _read(source: TableSource, role: str, *, needed: Sequence[str], personal: bo
     return Table(table=table, findings=out, files=(source.origin,))
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _past_exact(values: pd.Series) -> bool:
+    """Whether a column holds numbers too long for a sheet's cell; a database's integers are exact."""
+    if pd.api.types.is_integer_dtype(values.dtype):
+        return False
+    return any(abs(value) >= coded.EXACT_DIGITS for value in values if type(value) in (int, float))
 
 
 def _matched(

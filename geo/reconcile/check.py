@@ -66,11 +66,13 @@ def check(sources: Sources, settings: CheckSettings | None = None, *, jobs: int 
 def mended(sources: Sources) -> Checked:
     """What the main job builds on: repairs and villages, with their findings, before any rule has run."""
     sources, repairs = _repaired(sources)
-    where = homes(sources)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        area = pool.submit(ellipsoidal_area, sources.survey)
+        where = homes(sources)
     return Checked(
         sources=sources,
         homes=where,
-        geometry_area=ellipsoidal_area(sources.survey),
+        geometry_area=area.result(),
         findings=joined([*repairs, where.findings]),
     )
 

@@ -16,7 +16,7 @@ import pandas as pd
 import shapely
 from geopandas import GeoDataFrame
 
-from geo.codes import CLASS_LETTERS, LAST_SERIAL
+from geo.codes import CLASS_LETTERS, LAST_SERIAL, lookup
 from geo.findings import findings, joined
 from geo.schema import conform
 
@@ -175,27 +175,25 @@ def _serials(
 
 
 def _registered(old: pd.DataFrame, pieces: GeoDataFrame, run_id: str) -> pd.DataFrame:
-    known = set(old["piece_key"])
+    key = pieces["piece_key"]
     now = pd.DataFrame(
         {
-            "piece_key": pieces["piece_key"],
+            "piece_key": key,
             "piece_code": pieces["piece_code"],
             "group_code": pieces["group_code"],
-            "serial": pieces["piece_key"].str[15:19].astype("int64"),
+            "serial": key.str[15:19].astype("int64"),
             "patch_code": pieces["patch_code"],
             "status": "ISSUED",
-            "first_run": run_id,
+            "first_run": lookup(
+                key, dict(zip(old["piece_key"], old["first_run"], strict=True)), default=run_id
+            ),
             "last_run": run_id,
         }
     )
-    now["first_run"] = (
-        now["piece_key"]
-        .map(dict(zip(old["piece_key"], old["first_run"], strict=True)))
-        .where(now["piece_key"].isin(known), run_id)
-    )
-    gone = old[~old["piece_key"].isin(set(now["piece_key"]))].assign(status="SUPERSEDED")
-    table = pd.concat([conform(gone, "code_register"), conform(now, "code_register")], ignore_index=True)
-    return table.sort_values("piece_key", kind="stable").reset_index(drop=True)
+    here = set(key)
+    gone = old[[was not in here for was in old["piece_key"]]].assign(status="SUPERSEDED")
+    table = pd.concat([gone, now], ignore_index=True).sort_values("piece_key", kind="stable")
+    return conform(table.reset_index(drop=True), "code_register")
 
 
 def _group_changed(pieces: GeoDataFrame, keys: npt.NDArray[np.object_]) -> pd.DataFrame:

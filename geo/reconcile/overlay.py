@@ -122,7 +122,11 @@ def cores(jobs: int) -> int:
 
 
 def pairs(
-    parcels: gpd.GeoDataFrame, *, min_area_m2: float = 0.01, settings: OverlaySettings | None = None
+    parcels: gpd.GeoDataFrame,
+    *,
+    min_area_m2: float = 0.01,
+    min_frame_m2: float = 0.0,
+    settings: OverlaySettings | None = None,
 ) -> pd.DataFrame:
     """Pairs of parcels that lie on the same land, and how much of it.
 
@@ -132,6 +136,8 @@ def pairs(
         Valid polygons in a projected CRS in metres; missing and empty ones are ignored.
     min_area_m2 : float, m²
         Pairs that share less are left out: neighbours' borders cross by a hair everywhere.
+    min_frame_m2 : float, m²
+        Pairs whose bounding boxes share less are not looked at.
     settings : OverlaySettings, optional
 
     Returns
@@ -156,7 +162,7 @@ def pairs(
         left = rows[at]
         once = left < right
         left, right = left[once], right[once]
-        left, right = _frames_share(shapes, left, right, min_area_m2)
+        left, right = _frames_share(shapes, left, right, max(min_area_m2, min_frame_m2))
         # More than half of the neighbours do not meet; a prepared shape says so for a tenth of an intersection.
         meet = shapely.intersects(shapes[left], shapes[right])
         left, right = left[meet], right[meet]

@@ -226,7 +226,7 @@ def parcel_overlap(context: Context) -> pd.DataFrame:
     """Land with two rights is listed with both codes; the fringes of digitising are summed up by village."""
     parcels, settings = context.sources.parcels, context.settings
     held = parcels[(parcels["parcel_class"].eq("10") & parcels.geometry.notna()).to_numpy(dtype=bool)]
-    found = pairs(held, settings=context.overlay)
+    found = pairs(held, min_area_m2=1.0, min_frame_m2=settings.overlap_frame_m2, settings=context.overlay)
     polygons = np.asarray(held.geometry.array)
     lesser = np.minimum(shapely.area(polygons[found["left"]]), shapely.area(polygons[found["right"]]))
     large = found["overlap_m2"] >= settings.overlap_area_m2
@@ -246,7 +246,7 @@ def parcel_overlap(context: Context) -> pd.DataFrame:
     home = village.loc[held.index[fringe["left"]]].to_numpy()
     sums = fringe.groupby(home)["overlap_m2"].agg(["size", "sum"])
     messages = [
-        f"另有 {size} 处相邻地块的边缘重叠，共 {total:.2f} m²；覆盖面积只计一次"
+        f"另有 {size} 处相邻地块的边缘重叠（各 1 m² 以上），共 {total:.2f} m²；覆盖面积只计一次"
         for size, total in zip(sums["size"], sums["sum"], strict=True)
     ]
     fringes = findings(

@@ -22,6 +22,7 @@ class CheckSettings:
     parcel_area_share: float = 0.2  # |SCMJ - area of the geometry| over this share
     overlap_area_m2: float = 100.0  # two parcels over each other by this much ...
     overlap_width_m: float = 2.5  # ... and this wide (2 A / perimeter) are one land with two rights
+    overlap_frame_m2: float = 10.0  # neighbours whose frames share less than this are not looked at
     overlap_share: float = 0.3  # and so is this share of the lesser one: borders err by metres, not by fields
     survey_overlap_m2: float = 1.0  # two patches over each other by this much
     off_farmland_share: float = 0.5  # a parcel with more than this of its land off farmland

@@ -8,7 +8,7 @@ there to the same result.
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
@@ -357,15 +357,19 @@ def _by_village(
                 checkpoint.save(village, part)
         return part
 
-    done: list[VillagePart] = []
+    # Largest first: the cores then come to the end together.
+    order = sorted(villages, key=lambda village: (-len(rows[village]), village))
+    done: dict[str, VillagePart] = {}
     pool = ThreadPoolExecutor(max_workers=jobs)
     try:
         rules = [pool.submit(task) for task in rule_tasks(work.checked, work.settings.check, jobs=inner)]
-        for village, part in zip(villages, pool.map(one, villages), strict=True):
-            done.append(part)
+        running = {pool.submit(one, village): village for village in order}
+        for future in as_completed(running):
+            village = running[future]
+            done[village] = future.result()
             if progress is not None:
                 progress(len(done), len(rows), work.checked.homes.village_names.get(village, village))
-        return done, [rule.result() for rule in rules]
+        return [done[village] for village in villages], [rule.result() for rule in rules]
     finally:
         pool.shutdown(cancel_futures=True)
 
