@@ -36,6 +36,7 @@ _SOURCES: Final = {
     "GROUP_BOUNDARY": "组界",
     "OWNER_UNIT": "权属单位代码",
     "NEIGHBOURS": "相邻地块",
+    "TOUCHING": "接边地块",
     "NEAREST": "最近地块",
     "VILLAGE": "未定到组",
 }
