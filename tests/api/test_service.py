@@ -149,7 +149,7 @@ def test_a_piece_answers_to_its_code_with_its_findings(client):
         6.00,
     )
     assert properties["register_status"] == "ISSUED"
-    assert [one["rule"] for one in properties["findings"]] == ["duplicate_row"]
+    assert [one["rule"] for one in properties["findings"]] == ["parcel_overlap"]
     assert shape(body["geometry"]).area > 0
 
 

@@ -81,7 +81,7 @@ def county_tables():
 def _findings(pieces, patches):
     tables = [
         findings.findings(
-            "duplicate_row",
+            "parcel_overlap",
             "与 <script>alert(1)</script> 重复，见 http://example.invalid/",
             layer="pieces",
             rows=pieces.iloc[[0]],
