@@ -96,7 +96,7 @@ def test_groups_and_findings_of_the_village_are_there(folder):
     ]
     assert (total["合计㎡"], total["图块㎡"]) == (11_500.01, 11_000)
     found = [row[2].value for row in sheet(folder / UPPER_FILE, "问题清单").iter_rows(min_row=HEAD + 1)]
-    assert sorted(found) == ["图形已修复", "重复要素"]
+    assert sorted(found) == ["一地多证", "图形已修复"]
 
 
 def test_the_notes_say_run_sources_and_settings(folder):
