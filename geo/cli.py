@@ -7,12 +7,13 @@ unreadable input. Results go to stdout, progress to stderr.
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Final, ParamSpec, TypeVar
 
+import pandas as pd
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -103,7 +104,7 @@ def demo(out: Annotated[Path, typer.Option(help="结果文件夹")] = Path("out/
     _screen.print("3/4 写台账…")
     books = ledger.write_ledger(workspace.open(outcome.out), out / "台账")
     _screen.print("4/4 画地图…")
-    webmap.save(webmap.county_map(outcome.result.tables()), out / "map.html")
+    _draw(outcome.result.tables(), out / "map.html")
     print(_summary_text(outcome))
     print(f"样例数据  {sample}")
     print(f"成果      {outcome.out}（可在 QGIS 中打开）")
@@ -267,6 +268,13 @@ def _summary_text(outcome: Outcome) -> str:
     return reports.report_text(workspace.open(outcome.out), level="village")
 
 
+def _draw(tables: Mapping[str, pd.DataFrame], path: Path) -> None:
+    """Save the county's map under the county's name."""
+    balance = tables["balance"]
+    names = balance.loc[balance["level"].eq("county"), "name"].fillna("")
+    webmap.save(webmap.county_map(tables, title="、".join(filter(None, names)) + webmap.TITLE), path)
+
+
 @app.command("map")
 @_plainly
 def map_(
@@ -276,7 +284,7 @@ def map_(
     """画一张断网可用的网页地图。"""
     opened = workspace.open(work)
     tables = {layer: opened.read(layer) for layer in opened.layers}
-    webmap.save(webmap.county_map(tables), out)
+    _draw(tables, out)
     print(out)
 
 
