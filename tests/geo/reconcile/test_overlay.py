@@ -355,7 +355,7 @@ def jts_differences(path):
                 yield case.findtext("desc"), one, two, shapely.from_wkt(op.text.strip())
 
 
-@pytest.mark.parametrize("name", ["TestNGOverlayA.xml", "TestOverlayAA.xml"])
+@pytest.mark.parametrize("name", ["TestNGOverlayA.xml", "TestOverlayAA.xml", "TestOverlayEmpty.xml"])
 def test_differences_of_the_jts_suite_come_out_after_cleaning(shared, name):
     cases = list(jts_differences(shared / "overlay_xml_basic" / name))
     assert len(cases) >= 7
