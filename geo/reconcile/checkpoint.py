@@ -10,15 +10,13 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import geopandas as gpd
 import pandas as pd
 
 from geo.errors import OutputError
-
-if TYPE_CHECKING:
-    from geo.reconcile.run import VillagePart
+from geo.reconcile.part import VillagePart
 
 _TABLES: Final = ("patches", "pieces", "covered", "findings")
 
@@ -29,10 +27,8 @@ class Checkpoint:
 
     folder: Path
 
-    def load(self, village: str) -> "VillagePart | None":
+    def load(self, village: str) -> VillagePart | None:
         """A finished village, or None; one that was cut off in writing does not count."""
-        from geo.reconcile.run import VillagePart  # noqa: PLC0415 - run imports this module
-
         folder = self.folder / village
         if not (folder / "done").exists():
             return None
@@ -46,7 +42,7 @@ class Checkpoint:
             return None
         return VillagePart(**tables)
 
-    def save(self, village: str, part: "VillagePart") -> None:
+    def save(self, village: str, part: VillagePart) -> None:
         """Keep a finished village.
 
         Raises

@@ -31,6 +31,7 @@ from geo.reconcile.classify import ClassifySettings, classify, is_farmland
 from geo.reconcile.code import allocate
 from geo.reconcile.overlay import OverlaySettings, cores, overlay
 from geo.reconcile.owner import OwnerSettings, owner_groups
+from geo.reconcile.part import VillagePart
 from geo.reconcile.rules import CheckSettings, is_area
 from geo.reconcile.shape import ShapeSettings, shape
 from geo.reconcile.sources import Sources, prepared
@@ -215,16 +216,6 @@ class _Work:
     groups: GeoDataFrame | None  # with the village of each
     checked: Checked
     settings: Settings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class VillagePart:
-    """One village's share of the result."""
-
-    patches: GeoDataFrame  # layer patches
-    pieces: GeoDataFrame  # layer pieces, without codes
-    covered: pd.DataFrame  # village_code, group_code, covered_area_m2
-    findings: pd.DataFrame
 
 
 def _farmland(checked: Checked, settings: Settings) -> tuple[GeoDataFrame, list[pd.DataFrame]]:
