@@ -331,6 +331,7 @@ def _notes_sheet(book: Book, title: str, notes: Sequence[tuple[str, str]]) -> No
         sheet.write_string(row, 1, clean(text), book.wrap)
         sheet.set_row(row, LINE_HEIGHT * math.ceil(max(1, text_width(text)) / _NOTE_WIDTH) + ROW_AIR)
     print_on_a4(sheet)
+    sheet.fit_to_pages(1, 1)  # a few lines alone on a second page serve nobody
 
 
 def _notes(tables: Mapping[str, pd.DataFrame], title: str, run_id: str) -> list[tuple[str, str]]:
