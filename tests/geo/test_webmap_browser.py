@@ -82,7 +82,17 @@ def search(page, words):
     page.press("#search input", "Enter")
 
 
+def still(page, cards):
+    """Wait until the map has stopped panning and so many cards are open: a closed one fades for a while."""
+    page.wait_for_function(
+        """cards => !taotu.map._panAnim?._inProgress
+            && document.querySelectorAll(".leaflet-popup .card").length === cards""",
+        arg=cards,
+    )
+
+
 def card(page):
+    still(page, 1)
     return page.inner_text(".leaflet-popup .card")
 
 
@@ -189,7 +199,8 @@ def test_a_click_on_a_piece_opens_its_card_and_leads_to_its_patch(page):
 
 def test_a_click_in_a_pond_inside_a_piece_finds_the_patch_below(page):
     search(page, X_CODE)
-    page.keyboard.press("Escape")
+    page.evaluate("void taotu.map.closePopup()")
+    still(page, 0)
     spot = page.evaluate(
         """code => {
             const [{ key, row }] = taotu.find(code);
@@ -199,7 +210,6 @@ def test_a_click_in_a_pond_inside_a_piece_finds_the_patch_below(page):
         }""",
         X_CODE,
     )
-    page.evaluate("void taotu.map.closePopup()")
     page.mouse.click(*spot)
     assert "图斑面积" in card(page)
 
