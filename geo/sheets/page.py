@@ -16,6 +16,8 @@ Colour = tuple[float, float, float]  # red, green, blue in 0..1
 Anchor = Literal["start", "middle", "end"]
 
 PAPERS: Final = {"A4": (297.0, 210.0), "A3": (420.0, 297.0), "A1": (841.0, 594.0), "A0": (1189.0, 841.0)}
+# The largest map each paper takes beside its margin texts, mm: no frame may be wider or higher.
+MAP_WINDOWS: Final = {"A4": (150.0, 140.0), "A3": (250.0, 220.0), "A1": (580.0, 450.0), "A0": (900.0, 680.0)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
