@@ -4,8 +4,6 @@ Field names, order and lengths are those of TD/T 1057-2020 (三调), TD/T 1016-2
 (二调) and NY/T 2539-2016 (确权); the same county gives the same bytes.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
@@ -20,8 +18,9 @@ import shapely
 import xlsxwriter
 
 from geo.errors import OutputError
+from geo.exchange.dbf import Field
+from geo.exchange.shapefile import fixed_date, write_shapefile
 from geo.sample.county import County
-from geo.sample.dbf import Field, write_dbf
 
 COUNTY_CODE: Final = "140725"
 COUNTY_NAME: Final = "寿阳县"
@@ -75,7 +74,7 @@ def deliver(county: County, folder: Path, *, groups: bool = False) -> None:
     """
     folder = Path(folder)
     try:
-        with _fixed_date():
+        with fixed_date():
             _survey(county, folder / "三调")
             _baseline(county, folder / "二调")
             held = folder / f"{COUNTY_CODE}{COUNTY_NAME}"
@@ -85,37 +84,6 @@ def deliver(county: County, folder: Path, *, groups: bool = False) -> None:
             (folder / "说明.txt").write_text(_note(county), encoding="utf-8")
     except (OSError, pyogrio.errors.DataSourceError) as error:
         raise OutputError(f"无法写入 {folder}：{error}；请检查磁盘空间和写权限") from error
-
-
-@contextmanager
-def _fixed_date() -> Iterator[None]:
-    names = {"OGR_CURRENT_DATE": MOMENT.strftime("%Y-%m-%dT%H:%M:%S.000Z")}
-    before: dict[str, str | None] = {name: pyogrio.get_gdal_config_option(name) for name in names}
-    pyogrio.set_gdal_config_options(names)
-    try:
-        yield
-    finally:
-        pyogrio.set_gdal_config_options(before)
-
-
-def _shapefile(
-    layer: gpd.GeoDataFrame, fields: tuple[Field, ...], path: Path, *, cpg: bool, prj: bool = True
-) -> None:
-    """A shapefile with exact fields: geometry by GDAL, table by ourselves."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for old in path.parent.glob(f"{path.stem}.*"):
-        if old.suffix in (".shp", ".shx", ".dbf", ".prj", ".cpg"):
-            old.unlink()
-    bare = gpd.GeoDataFrame({"n": np.arange(len(layer))}, geometry=layer.geometry.to_numpy(), crs=layer.crs)
-    kind = "2.5D Polygon" if bare.geometry.has_z.any() else "Polygon"
-    pyogrio.write_dataframe(bare, path, driver="ESRI Shapefile", encoding="GBK", geometry_type=kind)
-    write_dbf(layer, fields, path.with_suffix(".dbf"), says_gbk=cpg)
-    if cpg:
-        path.with_suffix(".cpg").write_text("GBK", encoding="ascii")
-    else:
-        path.with_suffix(".cpg").unlink(missing_ok=True)
-    if not prj:
-        path.with_suffix(".prj").unlink()
 
 
 def _renamed(layer: gpd.GeoDataFrame, fields: tuple[Field, ...]) -> gpd.GeoDataFrame:
@@ -141,8 +109,8 @@ def _survey(county: County, folder: Path) -> None:
         mainland="00",
     )
     cpg = not county.settings.messy
-    _shapefile(patches, _fields("DLTB"), folder / "DLTB.shp", cpg=cpg)
-    _shapefile(villages, _fields("CJDCQ"), folder / "CJDCQ.shp", cpg=cpg)
+    write_shapefile(patches, _fields("DLTB"), folder / "DLTB.shp", cpg=cpg)
+    write_shapefile(villages, _fields("CJDCQ"), folder / "CJDCQ.shp", cpg=cpg)
     package = folder / f"{COUNTY_CODE}三调.gpkg"
     package.unlink(missing_ok=True)
     for name, layer, fields in (("DLTB", patches, _fields("DLTB")), ("CJDCQ", villages, _fields("CJDCQ"))):
@@ -176,7 +144,7 @@ def _baseline(county: County, folder: Path) -> None:
         nothing_m2=0.0,
         village_code=old["location_unit_code"].str[:12],
     )
-    _shapefile(layer, _fields("DLTB2"), folder / "DLTB.shp", cpg=not county.settings.messy)
+    write_shapefile(layer, _fields("DLTB2"), folder / "DLTB.shp", cpg=not county.settings.messy)
 
 
 def _parcels(county: County, folder: Path, *, groups: bool) -> None:
@@ -207,7 +175,7 @@ def _parcels(county: County, folder: Path, *, groups: bool) -> None:
             here = here.to_crs(PLAIN) if township in plain else here
             if township in raised:
                 here = here.set_geometry(shapely.force_3d(here.geometry.to_numpy(), 0.0), crs=here.crs)
-            _shapefile(
+            write_shapefile(
                 here,
                 _fields("DK"),
                 folder / f"DK{township}.shp",
@@ -216,10 +184,10 @@ def _parcels(county: County, folder: Path, *, groups: bool) -> None:
             )
     for village in sorted(apart):
         here = layer[place == village].set_crs(XIAN80, allow_override=True)
-        _shapefile(here, _fields("DK"), folder / f"DK{village[:9]}-2.shp", cpg=False)
+        write_shapefile(here, _fields("DK"), folder / f"DK{village[:9]}-2.shp", cpg=False)
     if groups:
         borders = county.groups.assign(bsm=np.arange(1, len(county.groups) + 1), feature_code="162040")
-        _shapefile(
+        write_shapefile(
             borders, _fields("ZJQY"), folder / f"ZJQY{COUNTY_CODE}{YEAR}.shp", cpg=not county.settings.messy
         )
 

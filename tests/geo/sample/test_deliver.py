@@ -8,8 +8,8 @@ import pyogrio
 import pytest
 import shapely
 
+from geo.exchange.dbf import Field, write_dbf
 from geo.sample import SampleSettings, county, deliver
-from geo.sample.dbf import Field, write_dbf
 from tests.helpers import ROOT
 
 COMMITTED = ROOT / "data_samples"
