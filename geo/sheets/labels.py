@@ -32,6 +32,7 @@ _ASCII_EM: Final = 0.55
 _INSIDE_STEPS: Final = 5  # a grid of so many places a side across a piece whose middle is taken
 _COVERED_MM: Final = 6.0  # a label on another's land counts as so much further away
 _MOVES: Final = 8  # places tried by moving another label, before giving up
+_MOVES_IN_ALL: Final = 400  # on one map: where so many are in each other's way, key numbers are no loss
 _POLE_MM: Final = 0.1  # precision of a piece's middle
 
 
@@ -46,7 +47,8 @@ class LabelSettings:
     hidden_share: float = 0.5  # of its own piece a label may cover where it does not fit inside
     rings_mm: tuple[tuple[float, ...], ...] = ((1.0, 3.0, 5.5, 9.0), (14.0, 20.0, 28.0), (38.0, 52.0, 70.0))
     directions: tuple[int, ...] = (16, 24, 32)  # of each set of rings
-    full_share: float = 0.5  # of the map that labels may take; the least important then become key numbers
+    text_share: float = 0.15  # of the map that texts may take; the least important then become key numbers
+    key_share: float = 0.1  # of the map that key numbers may take; the least important then stand in the table alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -154,6 +156,7 @@ class _Job:
             for key, variants in zip(keys, texts, strict=True)
         ]
         self.taken = Occupied(self.count, np.empty((0, 4)) if obstacles is None else obstacles)
+        self.moves = _MOVES_IN_ALL
         self.how: list[How] = ["table"] * self.count
         self.variant = np.full(self.count, -1, dtype=np.int64)
 
@@ -164,16 +167,19 @@ class _Job:
         return self.taken.lines[: self.count]
 
     def ration(self, order: Sequence[int]) -> tuple[list[int], set[int]]:
-        """Which are set in full and which by their key number: a map too full for all texts is not tried for long."""
-        room = shapely.area(shapely.Polygon(self.window)) * self.settings.full_share
+        """Which are set in full and which by their key number, so that a map too full is not tried for long."""
+        whole = shapely.area(shapely.Polygon(self.window))
+        room, key_room = whole * self.settings.text_share, whole * self.settings.key_share
         full: list[int] = []
         short: set[int] = set()
         for i in order:
             smallest = min((float(np.prod(size)) for size in self.sizes[i]), default=np.inf)
+            key = float(np.prod(self.key_sizes[i]))
             if smallest <= room:
                 room -= smallest
                 full.append(i)
-            else:
+            elif key <= key_room:
+                key_room -= key
                 short.add(i)
         return full, short
 
@@ -241,6 +247,9 @@ class _Job:
         boxes, lines = boxes[kept], None if lines is None else lines[kept]
         if not len(boxes):
             return False
+        if self.moves == 0:
+            return False
+        self.moves -= 1
         near = self.taken.near(boxes if lines is None else np.concatenate([boxes, hulls(lines)]))
         meeting = self.taken.meeting(boxes, lines, near)
         for k in np.flatnonzero(meeting.sum(axis=1) == 1)[:_MOVES].tolist():
