@@ -83,7 +83,7 @@ def face(number: int) -> Face:
     """
     path = files()[number]
     try:
-        with TTFont(path, fontNumber=0, lazy=True) as tables:
+        with path.open("rb") as file, TTFont(file, fontNumber=0, lazy=True) as tables:
             head = tables["head"]
             box = (head.xMin, head.yMin, head.xMax, head.yMax)
             per_em = int(head.unitsPerEm)
