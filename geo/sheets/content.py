@@ -7,8 +7,9 @@ Source: ISO 32000-1:2008, 8.4 (graphics state), 8.5 (paths), 9.4 (text), 14.6 (m
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from itertools import groupby
 from typing import Final
 
@@ -67,8 +68,8 @@ def content(page: Page, layers: list[str], photos: dict[bytes, int]) -> tuple[by
             used.layers.add(number)
             out.append(f"/OC /L{number} BDC")
         for clip, same in groupby(group, key=_clip):
+            drawn = _run(same, used, photos)
             # Items of one clip share it: a thousand parcels are cut at the neat line by one path.
-            drawn = [_drawn(item, used, photos) for item in same]
             out += drawn if clip is None else ["q", _path([clip.edge], closed=True), "W n", *drawn, "Q"]
         if switched:
             out.append("EMC")
@@ -92,16 +93,25 @@ def _clip(item: Item) -> _Clip | None:
     return _Clip(item.clip) if isinstance(item, Shapes | Photo) and item.clip is not None else None
 
 
-def _drawn(item: Item, used: Used, photos: dict[bytes, int]) -> str:
-    match item:
-        case Shapes():
-            return _shapes(item, used)
-        case Text():
-            return _text(item, used)
-        case Photo():
-            return _photo(item, used, photos)
-        case Modules():
-            return _modules(item)
+def _style(item: Item) -> Style | None:
+    return item.style if isinstance(item, Shapes) else None
+
+
+def _run(items: Iterable[Item], used: Used, photos: dict[bytes, int]) -> list[str]:
+    out: list[str] = []
+    for style, same in groupby(items, key=_style):
+        if style is not None:
+            out += _shapes(style, same, used)
+            continue
+        for item in same:
+            match item:
+                case Text():
+                    out.append(_text(item, used))
+                case Photo():
+                    out.append(_photo(item, used, photos))
+                case Modules():
+                    out.append(_modules(item))
+    return out
 
 
 def _rgb(colour: Colour) -> str:
@@ -124,33 +134,35 @@ def _path(rings: tuple[Floats, ...] | list[Floats], *, closed: bool) -> str:
     return "\n".join(parts)
 
 
-def _shapes(item: Shapes, used: Used) -> str:
-    style = item.style
-    painted = {(True, True): "B*", (True, False): "f*", (False, True): "S"}.get(
-        (style.fill is not None and item.closed, style.stroke is not None)
-    )
-    path = _path(item.rings, closed=item.closed)
-    if painted is None or not path:
-        return ""
-    return f"{_state(style, used)}\n{path}\n{painted}{_after(style)}"
-
-
-def _state(style: Style, used: Used) -> str:
-    words = []
+def _shapes(style: Style, run: Iterable[Item], used: Used) -> list[str]:
+    """Shapes of one style, which is said once."""
+    out = [_state(style)]
+    for item in run:
+        if isinstance(item, Shapes) and (path := _path(item.rings, closed=item.closed)):
+            out += [path, _paint(style, closed=item.closed)]
     if style.opacity < 1:
         thousandths = round(style.opacity * 1000)
         used.opacities.add(thousandths)
-        words.append(f"q /A{thousandths} gs")
+        return [f"q /A{thousandths} gs", *out, "Q"]
+    return out
+
+
+def _paint(style: Style, *, closed: bool) -> str:
+    filled = style.fill is not None and closed
+    if style.stroke is None:
+        return "f*" if filled else "n"
+    return "B*" if filled else "S"
+
+
+@lru_cache(maxsize=1024)
+def _state(style: Style) -> str:
+    words = []
     if style.fill is not None:
         words.append(f"{_rgb(style.fill)} rg")
     if style.stroke is not None:
         dash = " ".join(f"{part * PT_PER_MM:.3f}" for part in style.dash_mm)
         words.append(f"{_rgb(style.stroke)} RG {style.width_mm * PT_PER_MM:.3f} w [{dash}] 0 d")
     return " ".join(words)
-
-
-def _after(style: Style) -> str:
-    return " Q" if style.opacity < 1 else ""
 
 
 def _text(item: Text, used: Used) -> str:
@@ -172,7 +184,7 @@ def _text(item: Text, used: Used) -> str:
     out.append(f"BT {colour} rg" + (f" {colour} RG {bold:.3f} w [] 0 d 2 Tr" if bold else " 0 Tr"))
     out.append(f"{cos:.6f} {sin:.6f} {-sin:.6f} {cos:.6f} {x:.3f} {y:.3f} Tm")
     for face, run in groupby(line, key=lambda found: found.face):
-        out.append(f"/F{face} {size:g} Tf <{''.join(f'{found.cid:04X}' for found in run)}> Tj")
+        out.append(f"/F{face} {size:g} Tf <{''.join([found.code for found in run])}> Tj")
     out.append("ET")
     return " ".join(out)
 
@@ -210,7 +222,7 @@ def _modules(item: Modules) -> str:
     dark = np.asarray(item.dark, dtype=bool)
     side = item.size_mm / dark.shape[1] * PT_PER_MM
     place = f"{side:.6f} 0 0 {side:.6f} {item.x_mm * PT_PER_MM:.3f} {item.y_mm * PT_PER_MM:.3f} cm"
-    return f"q 0 g {place} {_runs(dark)} f Q"
+    return f"q 0 g {place} {_runs(dark)}f Q"
 
 
 def _runs(dark: npt.NDArray[np.bool_]) -> str:
@@ -218,8 +230,5 @@ def _runs(dark: npt.NDArray[np.bool_]) -> str:
     edges = np.diff(np.pad(dark, ((0, 0), (1, 1))).astype(np.int8), axis=1)
     row, start = np.nonzero(edges == 1)
     end = np.nonzero(edges == -1)[1]
-    height = len(dark) - 1 - row
-    return " ".join(
-        f"{x} {y} {w} 1 re"
-        for x, y, w in zip(start.tolist(), height.tolist(), (end - start).tolist(), strict=True)
-    )
+    boxes = np.column_stack([start, len(dark) - 1 - row, end - start])
+    return "%d %d %d 1 re " * len(boxes) % tuple(boxes.ravel().tolist())

@@ -129,7 +129,8 @@ def _page(document: Pdf, page: Page, operators: bytes, resources: Dictionary) ->
 
 
 def _deflated(document: Pdf, data: bytes, **entries: object) -> Stream:
-    return Stream(document, zlib.compress(data, 6), Filter=Name.FlateDecode, **entries)
+    # Level 4 takes a third of the time of level 6 for a twentieth more bytes.
+    return Stream(document, zlib.compress(data, 4), Filter=Name.FlateDecode, **entries)
 
 
 def _resources(
@@ -186,7 +187,7 @@ def _halos(document: Pdf, glyphs: set[Glyph]) -> dict[Glyph, Stream]:
     return {
         glyph: Stream(
             document,
-            zlib.compress(fonts.outline(glyph.face, glyph.index) + b"\nS", 6),
+            zlib.compress(fonts.outline(glyph.face, glyph.index) + b"\nS", 4),
             Type=Name.XObject,
             Subtype=Name.Form,
             BBox=Array([-4000, -4000, 8000, 8000]),  # clips nothing: no glyph with its halo reaches so far
@@ -262,7 +263,7 @@ def _face(document: Pdf, number: int, glyphs: list[Glyph]) -> Dictionary:
 
 def _to_unicode(by_cid: dict[int, Glyph]) -> bytes:
     lines = [
-        f"<{cid:04X}> <{glyph.character.encode('utf-16-be').hex().upper()}>" for cid, glyph in by_cid.items()
+        f"<{glyph.code}> <{glyph.character.encode('utf-16-be').hex().upper()}>" for glyph in by_cid.values()
     ]
     blocks = [lines[start : start + 100] for start in range(0, len(lines), 100)]  # a block holds a hundred
     return "\n".join(

@@ -44,14 +44,15 @@ class Face:
     box: tuple[int, int, int, int]  # of all glyphs, thousandths of the size
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Glyph:
     """One character in the font that has it."""
 
     character: str  # as it is read back: `ABSENT` in place of one that no font has
     face: int  # place of the font in the chain
     index: int  # number in the font
-    cid: int  # code in a document
+    cid: int  # its code in a document
+    code: str  # the same in hexadecimal
     width: float  # thousandths of the size
 
 
@@ -129,11 +130,13 @@ def _first(character: str) -> Glyph | None:
     for number in range(len(files())):
         found = face(number)
         if index := found.font.get_nominal_glyph(ord(character)):
+            cid = index if found.cids is None else found.cids[index]
             return Glyph(
                 character=character,
                 face=number,
                 index=index,
-                cid=index if found.cids is None else found.cids[index],
+                cid=cid,
+                code=f"{cid:04X}",
                 width=found.font.get_glyph_h_advance(index) * 1000 / found.per_em,
             )
     return None
