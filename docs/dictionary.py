@@ -29,6 +29,7 @@ SOURCE_TITLES = {
     "contractors": "承包方（输入）",
     "groups": "组界（输入）",
     "baseline": "基期调查（输入）",
+    "manifest": "图幅目录（输出）",
     "corners": "界址点成果（输出）",
     "piece_export": "图块 shapefile（输出）",
 }

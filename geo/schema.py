@@ -27,6 +27,7 @@ LAYER_TITLES: Final = {
     "findings": "问题清单",
     "shifts": "套合偏移",
     "balance": "面积平衡",
+    "sheets": "图幅",
     "code_register": "编号登记",
     "runs": "运行批次",
     "meta": "元数据",

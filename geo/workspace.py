@@ -30,7 +30,7 @@ from pyogrio.raw import read_arrow, write_arrow
 from pyproj import CRS
 
 from geo import schema
-from geo.atomic import whole_file
+from geo.atomic import alone, whole_file
 from geo.errors import (
     GeometryTypeError,
     InputError,
@@ -46,9 +46,11 @@ GEOMETRIES: Final = {
     "pieces": "MultiPolygon",
     "villages": "MultiPolygon",
     "findings": "Point",
+    "sheets": "MultiPolygon",
 }
 
 _SUFFIX: Final = ".gpkg"
+_LATER: Final = {"sheets"}  # layers that workspaces of this version did not have from the beginning
 _ARROW: Final = {"str": pa.string(), "float": pa.float64(), "bool": pa.bool_(), "Int64": pa.int64()}
 _WRITING: Final = {
     # The standard wants a date of last change in the file; the run's identity is in ``runs``.
@@ -176,6 +178,29 @@ def write(path: str | os.PathLike[str], tables: Mapping[str, pd.DataFrame], *, c
             ) from error
 
 
+def amend(path: str | os.PathLike[str], tables: Mapping[str, pd.DataFrame]) -> None:
+    """Write some layers of a workspace anew and leave the others as they are.
+
+    Parameters
+    ----------
+    path : path
+        A workspace. It is replaced whole or not at all.
+    tables : mapping of layer name to DataFrame
+        As in `write`.
+
+    Raises
+    ------
+    InputError, WorkspaceError
+        If there is no workspace.
+    OutputError
+        If another run is writing it, or it cannot be written; it is then untouched.
+    """
+    with alone(path):
+        before = open(path)
+        held = {layer: before.read(layer) for layer in before.layers if layer not in tables}
+        write(path, {**held, **tables}, crs=before.crs)
+
+
 def open(url: str | os.PathLike[str]) -> Workspace:  # noqa: A001 - workspace.open reads as it should
     """A workspace, ready to read.
 
@@ -212,7 +237,7 @@ def open(url: str | os.PathLike[str]) -> Workspace:  # noqa: A001 - workspace.op
             f"{path} 是第 {version} 版的工作区，本程序只读第 {schema.WORKSPACE_VERSION} 版："
             "请用本版程序重新运行 taotu reconcile，或改用生成它的程序版本",
         )
-    missing = [layer for layer in schema.LAYER_TITLES if layer not in present]
+    missing = [layer for layer in schema.LAYER_TITLES if layer not in present | _LATER]
     if missing or "crs" not in meta:
         raise WorkspaceError(
             f"{path} 缺少{'、'.join(missing) or '坐标系'}，已损坏：请用 taotu reconcile 重新生成"
@@ -221,7 +246,7 @@ def open(url: str | os.PathLike[str]) -> Workspace:  # noqa: A001 - workspace.op
         path=path,
         version=int(version),
         crs=CRS.from_user_input(meta["crs"]),
-        layers=tuple(schema.LAYER_TITLES),
+        layers=tuple(layer for layer in schema.LAYER_TITLES if layer in present),
     )
 
 

@@ -301,6 +301,36 @@ def test_styles_know_every_class_shape_and_severity():
         assert f'<category value="{word}"' in findings
 
 
+# Some layers written anew
+
+
+def test_amending_a_layer_leaves_the_others_to_the_byte(tables, county, tmp_path):
+    path = tmp_path / "w.gpkg"
+    shutil.copy(county.path, path)
+    frame = gpd.GeoDataFrame(
+        {"sheet_key": ["a"], "page": [1]}, geometry=[box(X0, Y0, X0 + 9, Y0 + 9)], crs=CRS
+    )
+    workspace.amend(path, {"sheets": frame})
+    amended = workspace.open(path)
+    assert amended.read("sheets")["sheet_key"].tolist() == ["a"]
+    workspace.write(tmp_path / "whole.gpkg", tables | {"sheets": frame}, crs=CRS)
+    assert path.read_bytes() == (tmp_path / "whole.gpkg").read_bytes()
+    workspace.amend(path, {"sheets": frame.iloc[:0]})
+    assert path.read_bytes() == county.path.read_bytes()
+
+
+def test_a_workspace_from_before_there_were_sheets_opens_and_can_take_them(county, tmp_path):
+    path = tmp_path / "old.gpkg"
+    shutil.copy(county.path, path)
+    with closing(sqlite3.connect(path)) as base:
+        base.execute("DELETE FROM gpkg_contents WHERE table_name = 'sheets'")
+        base.commit()
+    old = workspace.open(path)
+    assert "sheets" not in old.layers
+    workspace.amend(path, {"sheets": gpd.GeoDataFrame({"sheet_key": ["a"]}, geometry=[None], crs=CRS)})
+    assert workspace.open(path).read("sheets")["sheet_key"].tolist() == ["a"]
+
+
 # A good workspace stays good
 
 
