@@ -59,6 +59,10 @@ SurveyCrs = Annotated[
 ]
 ParcelsCrs = Annotated[str | None, typer.Option("--parcels-crs", help="确权坐标系，文件未注明时用")]
 BaselineCrs = Annotated[str | None, typer.Option("--baseline-crs", help="基期坐标系，文件未注明时用")]
+Datum = Annotated[
+    Path | None,
+    typer.Option("--datum", help="西安80、北京54 到 CGCS2000 的转换：参数 .toml 或控制点 .csv"),
+]
 Personal = Annotated[bool, typer.Option("--personal", help="读取个人信息列（默认不读）")]
 Jobs = Annotated[int, typer.Option(min=0, help="线程数，0 为全部核心")]
 AsJson = Annotated[bool, typer.Option("--json", help="在标准输出打印机器可读的摘要")]
@@ -147,6 +151,7 @@ def check(
     survey_crs: SurveyCrs = None,
     parcels_crs: ParcelsCrs = None,
     baseline_crs: BaselineCrs = None,
+    datum: Datum = None,
     out: Annotated[Path | None, typer.Option(help="问题清单 CSV")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -161,6 +166,7 @@ def check(
         survey_crs=survey_crs,
         parcels_crs=parcels_crs,
         baseline_crs=baseline_crs,
+        datum=datum,
     )
     layers = read_layers(inputs)
     checked = run_checks(prepared(layers.sources()))
@@ -195,6 +201,7 @@ def reconcile(
     survey_crs: SurveyCrs = None,
     parcels_crs: ParcelsCrs = None,
     baseline_crs: BaselineCrs = None,
+    datum: Datum = None,
     jobs: Jobs = 0,
     resume: Annotated[bool, typer.Option("--resume", help="接着上次中断处继续")] = False,
     personal: Personal = False,
@@ -211,6 +218,7 @@ def reconcile(
         survey_crs=survey_crs,
         parcels_crs=parcels_crs,
         baseline_crs=baseline_crs,
+        datum=datum,
     )
     outcome = _reconciled(inputs, out, Settings(jobs=jobs), resume=resume, personal=personal)
     print(json.dumps(_summary(outcome), ensure_ascii=False) if as_json else _summary_text(outcome))

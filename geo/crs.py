@@ -152,6 +152,35 @@ def gauss_kruger(datum: str, zone: int, *, prefixed: bool) -> CRS:
     return CRS.from_epsg(first + zone - (_ZONES_3 if three else _ZONES_6).start)
 
 
+def geographic(datum: str) -> CRS:
+    """Longitude and latitude on one of the three national datums.
+
+    Raises
+    ------
+    MissingDatumError
+        If the datum is none of them.
+    """
+    if datum not in _FAMILIES:
+        raise MissingDatumError(f"不认识基准“{datum}”；可用 {'、'.join(_FAMILIES)}")
+    return CRS.from_epsg(_FAMILIES[datum]["geographic"])
+
+
+def counterpart(crs: CRS, datum: str) -> CRS:
+    """The system of another national datum with the same zone and form of easting.
+
+    Raises
+    ------
+    MissingDatumError
+        If the datum is none of the three, or ``crs`` is of no national family.
+    """
+    meridian, zone = central_meridian(crs), zone_of(crs)
+    if meridian is None:
+        if not crs.is_geographic:
+            raise MissingDatumError(f"{crs.name} 在“{datum}”没有对应的坐标系；请用高斯-克吕格坐标或经纬度")
+        return geographic(datum)
+    return gauss_kruger(datum, int(meridian / 3) if zone is None else zone, prefixed=zone is not None)
+
+
 def normal(crs: CRS) -> CRS:  # noqa: PLR0911 - a return a kind of system
     """The EPSG system that ``crs`` is by its numbers, whatever its file calls it; else ``crs`` itself.
 
@@ -376,7 +405,8 @@ def convert(layer: GeoDataFrame, crs: CRS) -> GeoDataFrame:
 
     The official parameters between the datums are restricted, and those PROJ
     knows are for other regions, so no shift is applied: the layer then lies tens
-    of metres off until a local one is estimated (`same_datum` tells).
+    of metres off until a local one is estimated (`same_datum` tells). Where the
+    parameters are known, `geo.datum.convert` applies them.
 
     Raises
     ------

@@ -9,9 +9,9 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
@@ -20,10 +20,14 @@ from typing import Any, Final
 import pandas as pd
 import shapely
 
+from geo import crs as systems
 from geo import schema, workspace
 from geo.atomic import alone
+from geo.datum import DatumShift
 from geo.errors import OutputError, WorkspaceError
 from geo.exchange import delivery, read
+from geo.exchange.datum_file import DatumReading, read_datum
+from geo.findings import findings, joined
 from geo.reconcile import Reconciliation, Settings, reconcile
 from geo.reconcile.checkpoint import open_checkpoint
 from geo.reconcile.run import Progress
@@ -48,6 +52,7 @@ class Inputs:
     survey_crs: str | None = None  # where a file does not say, and nothing else can tell
     parcels_crs: str | None = None
     baseline_crs: str | None = None
+    datum: Path | None = None  # from 西安80 or 北京54 to CGCS2000: parameters (.toml) or control points (.csv)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,8 +74,9 @@ class Layers:
     villages: read.Reading | None = None
     groups: read.Reading | None = None
     baseline: read.Reading | None = None
+    datum: DatumReading | None = None
     county_name: str = ""  # as the delivery folder says it
-    chosen: tuple[pd.DataFrame, ...] = ()  # findings on which of several files was taken
+    chosen: tuple[pd.DataFrame, ...] = ()  # findings on files chosen, and on the file of the datum
 
     def readings(self) -> "dict[str, read.Reading | read.ParcelsReading]":
         """Those that are there, by role."""
@@ -123,6 +129,10 @@ def read_layers(inputs: Inputs, *, personal: bool = False) -> Layers:
     held = delivery.find(inputs.parcels) if inputs.parcels.is_dir() else None
     taken = beside.survey if beside is not None else None
     survey = read.survey(taken or inputs.survey, personal=personal, crs=inputs.survey_crs)
+    datum = None if inputs.datum is None else read_datum(inputs.datum, near=survey.table)
+    ways = () if datum is None else datum.shifts
+    if ways and _off_datum(survey, ways):  # the file of ways needs the county, so the survey came first
+        survey = read.survey(taken or inputs.survey, personal=personal, crs=inputs.survey_crs, datum=ways)
     near = survey.table
     parcels = read.parcels(
         inputs.parcels,
@@ -130,20 +140,47 @@ def read_layers(inputs: Inputs, *, personal: bool = False) -> Layers:
         personal=personal,
         near=near,
         crs=inputs.parcels_crs,
+        datum=ways,
         contractors=personal,  # who holds a contract is no part of the reckoning
     )
     villages = inputs.villages or (None if beside is None else beside.villages)
     groups = inputs.groups or (None if held is None else held.groups)
     baseline = inputs.baseline or (None if beside is None else beside.baseline)
-    return Layers(
+    layers = Layers(
         survey=survey,
         parcels=parcels,
-        villages=None if villages is None else read.villages(villages, near=near),
-        groups=None if groups is None else read.groups(groups, near=near),
-        baseline=None if baseline is None else read.baseline(baseline, near=near, crs=inputs.baseline_crs),
+        villages=None if villages is None else read.villages(villages, near=near, datum=ways),
+        groups=None if groups is None else read.groups(groups, near=near, datum=ways),
+        baseline=None
+        if baseline is None
+        else read.baseline(baseline, near=near, crs=inputs.baseline_crs, datum=ways),
+        datum=datum,
         county_name=_county_name(inputs.parcels),
-        chosen=tuple(folder.findings for folder in (beside,) if folder is not None),
+        chosen=tuple(folder.findings for folder in (beside, datum) if folder is not None),
     )
+    return replace(layers, chosen=(*layers.chosen, *_unused(layers)))
+
+
+def _off_datum(survey: read.Reading, ways: Sequence[DatumShift]) -> bool:
+    """Whether the survey, or a file of it, stands on a datum there is a way from."""
+    mixed = survey.findings["rule"].eq("datum_differs").any()
+    return bool(mixed) or systems.datum_of(survey.table.crs) in {way.datum for way in ways}
+
+
+def _unused(layers: Layers) -> list[pd.DataFrame]:
+    """Datums that a file was given for and no layer stands on."""
+    if layers.datum is None:
+        return []
+    notes = joined(reading.findings for reading in layers.readings().values())
+    used = set(notes.loc[notes["rule"].eq("datum_converted"), "row_code"])
+    file = layers.datum.files[0].name
+    return [
+        findings(
+            "datum_unused", f"{file} 有{way.datum}的转换参数，没有图层用到", layer=file, row_code=way.datum
+        )
+        for way in layers.datum.shifts
+        if way.datum not in used
+    ]
 
 
 def _county_name(path: Path) -> str:
@@ -282,15 +319,21 @@ def _described(layers: Layers, inputs: Inputs) -> dict[str, dict[str, object]]:
     said = {"survey": inputs.survey_crs, "parcels": inputs.parcels_crs, "baseline": inputs.baseline_crs}
     out: dict[str, dict[str, object]] = {}
     for role, reading in layers.readings().items():
-        pairs = sorted((path.name, _sha256(path)) for path in reading.files if path.is_file())
-        files: dict[str, str] = {}
-        for name, content in pairs:
-            same = sum(other.partition("#")[0] == name for other in files)
-            files[f"{name}#{same + 1}" if same else name] = content
-        out[role] = {"files": files, "rows": len(reading.table)}
+        out[role] = {"files": _hashes(reading.files), "rows": len(reading.table)}
         if said.get(role):
             out[role]["crs"] = said[role]
+    if layers.datum is not None:
+        out["datum"] = {"files": _hashes(layers.datum.files)}
     return out
+
+
+def _hashes(paths: Sequence[Path]) -> dict[str, str]:
+    """Content of files by name; of one name, numbered."""
+    files: dict[str, str] = {}
+    for name, content in sorted((path.name, _sha256(path)) for path in paths if path.is_file()):
+        same = sum(other.partition("#")[0] == name for other in files)
+        files[f"{name}#{same + 1}" if same else name] = content
+    return files
 
 
 def _sha256(path: Path) -> str:

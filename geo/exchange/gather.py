@@ -16,6 +16,7 @@ from geopandas import GeoDataFrame
 from pyproj import CRS
 
 from geo import crs as systems
+from geo import datum as datums
 from geo import schema
 from geo.errors import MismatchError
 from geo.exchange import coded, delivery, fields, tables
@@ -40,6 +41,7 @@ class How:
     near: GeoDataFrame | None = None  # a layer of the county, to settle what the file leaves open
     crs: CRS | str | None = None  # its coordinate system, whatever the file says
     personal: bool = False  # columns of persons are wanted
+    datum: tuple[datums.DatumShift, ...] = ()  # ways from old datums to CGCS2000
 
 
 def gather(
@@ -89,9 +91,9 @@ def gather(
                 parts.append(read.table)
                 notes += more
                 files += read.files if source.origin == source.file or one.suffix.lower() != ".zip" else [one]
-    target = near.crs if near is not None and near.crs is not None else parts[0].crs
+    target = near.crs if near is not None and near.crs is not None else _lead(parts[0].crs, how.datum)
     for at, part in enumerate(parts):
-        parts[at], more = _into(part, target, role)
+        parts[at], more = _into(part, target, role, how.datum)
         notes += more
     table = schema.conform(stack(parts), role)
     return last(table), notes, tuple(dict.fromkeys(files))
@@ -192,7 +194,16 @@ def _as_integer(values: pd.Series) -> pd.Series:
     return fields.as_number(values).round().astype("Int64")
 
 
-def _into(part: GeoDataFrame, target: CRS | None, role: str) -> tuple[GeoDataFrame, list[pd.DataFrame]]:
+def _lead(crs: CRS | None, shifts: Sequence[datums.DatumShift]) -> CRS | None:
+    """The system of a layer that others follow: on CGCS2000 where a way there is known."""
+    if crs is None or systems.datum_of(crs) not in {shift.datum for shift in shifts}:
+        return crs
+    return systems.counterpart(systems.normal(crs), systems.CGCS2000)
+
+
+def _into(
+    part: GeoDataFrame, target: CRS | None, role: str, shifts: Sequence[datums.DatumShift]
+) -> tuple[GeoDataFrame, list[pd.DataFrame]]:
     """A layer in the system of the others; a change of datum is said aloud."""
     if target is None or part.crs is None or part.crs == target:
         return part, []
@@ -201,9 +212,20 @@ def _into(part: GeoDataFrame, target: CRS | None, role: str) -> tuple[GeoDataFra
     if systems.same_datum(part.crs, target):
         message = f"{label} 由 {part.crs.name} 转换到 {target.name}"
         return systems.convert(part, target), [note("crs_converted", message)]
+    datum = systems.datum_of(part.crs)
+    for shift in shifts:
+        if shift.datum == datum and systems.same_datum(shift.target, target):
+            try:
+                out = datums.convert(part, shift, target)
+            except MismatchError as error:
+                raise MismatchError(f"{label}：{error}") from error
+            said = datums.described(shift, over=part)
+            message = f"{label} 由 {part.crs.name} 转换到 {target.name}：{said}"
+            return out, [note("datum_converted", message, row_code=datum)]
     message = (
-        f"{label} 的基准是{systems.datum_of(part.crs)}，{_LAYER_OF[role]}图层按 {target.name} 处理："
-        "经纬度原样沿用，未作基准转换，位置可能相差数十米以上"
+        f"{label} 的基准是{datum}，{_LAYER_OF[role]}图层按 {target.name} 处理："
+        "经纬度原样沿用，未作基准转换，位置可能相差数十米以上；有转换参数或控制点时请用 --datum 给出，"
+        "否则剩余偏移由对齐步骤逐村估计"
     )
     return systems.convert(part, target), [note("datum_differs", message)]
 

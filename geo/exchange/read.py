@@ -17,6 +17,7 @@ from geopandas import GeoDataFrame
 from pyproj import CRS
 
 from geo import schema
+from geo.datum import DatumShift
 from geo.errors import InputError, MismatchError
 from geo.exchange import vector as layers
 from geo.exchange.gather import How, belongs, gather, last, stack
@@ -83,6 +84,7 @@ def survey(  # noqa: PLR0913 - what a caller may know of a file, by name
     county: str | None = None,
     near: GeoDataFrame | None = None,
     crs: CRS | str | None = None,
+    datum: Sequence[DatumShift] = (),
     personal: bool = False,
 ) -> Reading:
     """Patches of the land survey (三调 DLTB).
@@ -99,6 +101,8 @@ def survey(  # noqa: PLR0913 - what a caller may know of a file, by name
         A layer of the county, to settle a coordinate system the file leaves open.
     crs : CRS, optional
         The coordinate system, where the caller knows better than the file.
+    datum : sequence of DatumShift
+        Ways from old datums to CGCS2000; a layer on an old datum with no way stays tens of metres off.
     personal : bool
         Whether to read columns of persons.
 
@@ -119,7 +123,7 @@ def survey(  # noqa: PLR0913 - what a caller may know of a file, by name
     MismatchError
         If no row is located in ``county``.
     """
-    how = How(layer=layer, near=near, crs=crs, personal=personal)
+    how = How(layer=layer, near=near, crs=crs, personal=personal, datum=tuple(datum))
     table, notes, files = gather(path, "survey", ("DLBM",), how)
     if county:
         inside = table["location_unit_code"].str.startswith(county).fillna(value=False).astype(bool)
@@ -150,6 +154,7 @@ def parcels(  # noqa: PLR0913 - what a caller may know of a file, by name
     layer: str | None = None,
     near: GeoDataFrame | None = None,
     crs: CRS | str | None = None,
+    datum: Sequence[DatumShift] = (),
     personal: bool = False,
     contractors: bool = True,
 ) -> ParcelsReading:
@@ -168,6 +173,8 @@ def parcels(  # noqa: PLR0913 - what a caller may know of a file, by name
         The survey: parcels come back in its coordinate system, and must lie where it lies.
     crs : CRS, optional
         The coordinate system of the files, where the caller knows better than they.
+    datum : sequence of DatumShift
+        As in `survey`.
     personal : bool
         Whether to read columns of persons.
     contractors : bool
@@ -191,7 +198,7 @@ def parcels(  # noqa: PLR0913 - what a caller may know of a file, by name
         If the parcels lie nowhere near the survey.
     """
     paths = [Path(path)] if isinstance(path, Path | str) else [Path(p) for p in path]
-    how = How(layer=layer, near=near, crs=crs, personal=personal)
+    how = How(layer=layer, near=near, crs=crs, personal=personal, datum=tuple(datum))
     parts = [gather(one, "parcels", ("DKBM", "DKLB"), how) for one in paths]
     table = stack([part[0] for part in parts])
     notes = [note for part in parts for note in part[1]]
@@ -220,6 +227,7 @@ def villages(
     layer: str | None = None,
     near: GeoDataFrame | None = None,
     crs: CRS | str | None = None,
+    datum: Sequence[DatumShift] = (),
 ) -> Reading:
     """Village areas (CJDCQ, else CJQY of the confirmation, else XZQ where it goes down to villages).
 
@@ -235,7 +243,9 @@ def villages(
     MissingColumnError
         If no column gives the village's code.
     """
-    table, notes, files = gather(path, "villages", ("ZLDWDM",), How(layer=layer, near=near, crs=crs))
+    table, notes, files = gather(
+        path, "villages", ("ZLDWDM",), How(layer=layer, near=near, crs=crs, datum=tuple(datum))
+    )
     code = table["village_code"]
     if not (code.str.len() >= 12).any() or (code.str[9:12] == "000").all():  # noqa: PLR2004 - digits of a village code
         raise InputError(
@@ -251,6 +261,7 @@ def groups(
     layer: str | None = None,
     near: GeoDataFrame | None = None,
     crs: CRS | str | None = None,
+    datum: Sequence[DatumShift] = (),
 ) -> Reading:
     """Villager-group areas (ZJQY).
 
@@ -266,7 +277,9 @@ def groups(
     MissingColumnError
         If no column gives the group's code.
     """
-    table, notes, files = gather(path, "groups", ("ZJQYDM",), How(layer=layer, near=near, crs=crs))
+    table, notes, files = gather(
+        path, "groups", ("ZJQYDM",), How(layer=layer, near=near, crs=crs, datum=tuple(datum))
+    )
     table["group_code"] = table["group_code"].str[:14]
     return Reading(table=table, findings=joined(notes), files=files)
 
@@ -277,6 +290,7 @@ def baseline(
     layer: str | None = None,
     near: GeoDataFrame | None = None,
     crs: CRS | str | None = None,
+    datum: Sequence[DatumShift] = (),
 ) -> Reading:
     """Patches of an older survey (二调 DLTB with 3-digit codes, or an earlier 三调).
 
@@ -292,5 +306,7 @@ def baseline(
     MissingColumnError
         If DLBM is missing.
     """
-    table, notes, files = gather(path, "baseline", ("DLBM",), How(layer=layer, near=near, crs=crs))
+    table, notes, files = gather(
+        path, "baseline", ("DLBM",), How(layer=layer, near=near, crs=crs, datum=tuple(datum))
+    )
     return Reading(table=table, findings=joined(notes), files=files)
