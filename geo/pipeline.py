@@ -52,7 +52,7 @@ class Inputs:
     survey_crs: str | None = None  # where a file does not say, and nothing else can tell
     parcels_crs: str | None = None
     baseline_crs: str | None = None
-    datum: Path | None = None  # from 西安80 or 北京54 to CGCS2000: parameters (.toml) or control points (.csv)
+    datum: Path | None = None  # from an old datum to CGCS2000: parameters (.toml) or control points (.csv)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
