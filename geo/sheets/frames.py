@@ -1,12 +1,36 @@
 """Which pages a county's set has: the land each page shows, and at what place in the set it stands."""
 
-from dataclasses import dataclass
-from typing import Literal
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, count
+from typing import Final, Literal
 
+import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+import shapely
+from pyproj import CRS, Transformer
+
+from geo.crs import datum_of, gauss_kruger, zone_at, zone_of
+from geo.errors import GeometryTypeError, InputError, MismatchError, MissingColumnError, MissingDatumError
+from geo.sheets.index import DIRECTIONS, sheet_bounds, sheet_neighbours, sheets_of_shapes
+from geo.sheets.page import MAP_WINDOWS
+from geo.sheets.tiles import Window, aligned_start, tiles
 
 Kind = Literal["map", "overview", "empty"]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.intp]
+Names = npt.NDArray[np.object_]
+
+OVERVIEW_SCALES: Final = (2_000, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000)
+
+_STEPS_MM: Final = (25.0, 5.0, 1.0)  # how round a corner is: 50 m, where it must be 10 m or 2 m, at 1:2000
+_ADJOINING: Final = 1.5  # page widths or heights between two centres; pages farther apart do not adjoin
+_EDGE_DEG: Final = 1e-6  # a frame drawn with straight edges leaves its parallel by less than this
+_UNIT_TITLE: Final = {"group_code": "未定组", "village_code": "未定村"}
+_NAME_OF: Final = {"group_code": "group_name", "village_code": "village_name"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -19,7 +43,7 @@ class Frame:
     unit_name: str
     number: str  # as printed under the name: the sheet number, or group code and page
     scale: int  # denominator
-    corners: npt.NDArray[np.float64]  # 4 x 2, map CRS: from the south-west corner, clockwise
+    corners: Floats  # 4 x 2, map CRS: from the south-west corner, clockwise; all NaN where an empty unit lies nowhere
     paper: str  # key of geo.sheets.page.PAPERS, landscape
     page: int  # 1..pages within the unit
     pages: int
@@ -27,3 +51,513 @@ class Frame:
         str, str
     ]  # "n", "ne", … "nw" to the number of the page there; absent where there is none
     piece_codes: tuple[str, ...]  # pieces of the page's unit that meet it, sorted
+    home_codes: tuple[str, ...] = ()  # of these, the ones whose table row stands here: one map page a piece
+    crs: str = ""  # of the corners, such as EPSG:4527, where it is not that of the layers; they have to be brought into it
+
+
+def map_size_mm(paper: str) -> tuple[float, float]:
+    """Width and height of the largest map a paper takes, mm.
+
+    Raises
+    ------
+    InputError
+        If there is no such paper.
+    """
+    if paper not in MAP_WINDOWS:
+        raise InputError(f"没有纸张“{paper}”；可用：{'、'.join(MAP_WINDOWS)}")
+    return MAP_WINDOWS[paper]
+
+
+def group_frames(
+    pieces: gpd.GeoDataFrame,
+    groups: pd.DataFrame | None = None,
+    *,
+    parcels: gpd.GeoDataFrame | None = None,
+    scale: int = 2_000,
+    paper: str = "A3",
+    overlap_mm: float = 10.0,
+    overview: bool = True,
+) -> list[Frame]:
+    """Pages of every villager group: an overview, then tiles that cover its pieces.
+
+    Parameters
+    ----------
+    pieces : GeoDataFrame, n rows
+        Polygons in a projected CRS, metres; columns ``group_code, piece_code``.
+        A piece without code is covered like any other, and listed nowhere.
+    groups : DataFrame, optional
+        Columns ``group_code`` and, if known, ``group_name``; a group of it
+        that has no piece gets one page of kind "empty". Its geometry, if it
+        has one, says where such a group lies.
+    parcels : GeoDataFrame, optional
+        Columns ``issuer_code``; say where a group lies that has neither.
+    scale : int
+        Denominator of the tiles.
+    paper : str
+        Key of `geo.sheets.page.MAP_WINDOWS`.
+    overlap_mm : float
+        A piece keeps this distance from the edges of at least one tile, if it is
+        small enough; a larger one is spread over tiles that overlap by twice this.
+    overview : bool
+        Whether a group's pages begin with an overview, at the largest scale
+        of `OVERVIEW_SCALES` smaller than theirs that shows all tiles.
+
+    Returns
+    -------
+    list of Frame
+        By group code; the overview first, tiles from north to south and west
+        to east. Corners lie on whole multiples of 25, 5 or 1 mm of paper.
+
+    Raises
+    ------
+    InputError
+        If there is no such paper, or the overlap leaves nothing of it.
+    MissingColumnError
+        If ``pieces`` lacks a column.
+    MissingDatumError
+        If ``pieces`` has no CRS.
+    MismatchError
+        If the CRS is not projected in metres.
+    GeometryTypeError
+        If a piece is no polygon, or empty.
+    """
+    plan = _Plan(
+        unit="group_code",
+        scale=scale,
+        paper=paper,
+        size_mm=map_size_mm(paper),
+        overlap_mm=overlap_mm,
+        overview=overview,
+    )
+    return _unit_frames(pieces, plan, groups, land=[(groups, "group_code"), (parcels, "issuer_code")])
+
+
+def village_frames(
+    pieces: gpd.GeoDataFrame,
+    villages: pd.DataFrame | None = None,
+    *,
+    scale: int = 2_000,
+    paper: str = "A1",
+    overlap_mm: float = 10.0,
+    overview: bool = True,
+) -> list[Frame]:
+    """Pages of every village: an overview, then tiles that cover its pieces.
+
+    As `group_frames`, by columns ``village_code`` and ``village_name``.
+
+    Raises
+    ------
+    InputError
+        If there is no such paper, or the overlap leaves nothing of it.
+    MissingColumnError
+        If ``pieces`` lacks a column.
+    MissingDatumError
+        If ``pieces`` has no CRS.
+    MismatchError
+        If the CRS is not projected in metres.
+    GeometryTypeError
+        If a piece is no polygon, or empty.
+    """
+    plan = _Plan(
+        unit="village_code",
+        scale=scale,
+        paper=paper,
+        size_mm=map_size_mm(paper),
+        overlap_mm=overlap_mm,
+        overview=overview,
+    )
+    return _unit_frames(pieces, plan, villages, land=[(villages, "village_code")])
+
+
+def sheet_frames(
+    pieces: gpd.GeoDataFrame, *, scale: int = 2_000, paper: str = "A1", own_zone: bool = False
+) -> list[Frame]:
+    """National sheets that show at least one piece.
+
+    Parameters
+    ----------
+    pieces : GeoDataFrame, n rows
+        Polygons in a projected CRS, metres; column ``piece_code`` and, if
+        known, ``village_name``: the sheet is called after the village that
+        has most land on it.
+    scale : int
+        Denominator, one of the national series.
+    paper : str
+        Key of `geo.sheets.page.MAP_WINDOWS`.
+    own_zone : bool
+        Whether a sheet is drawn in the CGCS2000 3-degree zone it lies in where
+        that is not the zone of ``pieces`` (a county across two zones). Then
+        `Frame.crs` names it, and layers have to be brought into it. No sheet
+        up to 1:250 000 lies across two zones.
+
+    Returns
+    -------
+    list of Frame
+        By sheet number. Corners are those of the sheet, brought into the CRS:
+        a quadrilateral turned by the convergence, no rectangle. Each is page 1
+        of 1; neighbours are sheets of this list.
+
+    Raises
+    ------
+    InputError
+        If there is no such paper, or a sheet is larger than it.
+    MissingColumnError
+        If ``pieces`` lacks a column.
+    MissingDatumError
+        If ``pieces`` has no CRS.
+    MismatchError
+        If the CRS is not projected in metres.
+    GeometryTypeError
+        If a piece is no polygon, or empty.
+    CodeError
+        If the series has no such scale.
+
+    Notes
+    -----
+    Source: GB/T 13989-2012; 3-degree zones by CGCS2000.
+    """
+    size_mm = map_size_mm(paper)
+    crs, shapes, codes = _land(pieces, ("piece_code",))
+    lonlat = gpd.GeoSeries(shapes, crs=crs).to_crs(crs.geodetic_crs)
+    near = shapely.box(
+        *(shapely.bounds(lonlat.to_numpy()) + _EDGE_DEG * np.array([-1, -1, 1, 1])).reshape(-1, 4).T
+    )
+    piece, number = sheets_of_shapes(near, scale)
+    numbers, sheet = np.unique(number.astype(str), return_inverse=True)
+    corners = _quadrilaterals(sheet_bounds(numbers), crs)
+    piece, sheet, area = _meeting(shapes, _polygons(corners), piece, sheet)
+    home = _first(piece, np.lexsort((sheet, -area, piece)))
+    villages = pieces["village_name"].fillna("").to_numpy(dtype=object) if "village_name" in pieces else None
+    shown = sorted(set(sheet.tolist()))
+    listed = {str(numbers[at]) for at in shown}
+    by_sheet = _grouped(sheet, len(numbers))
+    frames = []
+    for at in shown:
+        mine = by_sheet[at]
+        code = str(numbers[at])
+        drawn, system = _in_own_zone(corners[at], code, crs) if own_zone else (corners[at], "")
+        _check_size(drawn, scale, size_mm, code, paper)
+        frames.append(
+            Frame(
+                key=code,
+                kind="map",
+                unit_code=code,
+                unit_name=_greatest(villages[piece[mine]], area[mine]) if villages is not None else "",
+                number=code,
+                scale=scale,
+                corners=drawn,
+                paper=paper,
+                page=1,
+                pages=1,
+                neighbours={way: there for way, there in sheet_neighbours(code).items() if there in listed},
+                piece_codes=_listed(codes[piece[mine]]),
+                home_codes=_listed(codes[piece[mine[home[mine]]]]),
+                crs=system,
+            )
+        )
+    return frames
+
+
+def frame_shapes(frames: Sequence[Frame]) -> Names:
+    """Land of each frame as a polygon, in the CRS of its corners; an empty polygon where it lies nowhere."""
+    corners = np.array([frame.corners for frame in frames], dtype=np.float64).reshape(-1, 4, 2)
+    nowhere = np.isnan(corners).any(axis=(1, 2))
+    out = np.full(len(frames), shapely.Polygon(), dtype=object)
+    out[~nowhere] = _polygons(corners[~nowhere])
+    return out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    unit: str  # column of the pieces
+    scale: int
+    paper: str
+    size_mm: tuple[float, float]
+    overlap_mm: float
+    overview: bool
+
+    def window(self, scale: int) -> Window:
+        """The page's map on the ground at a scale."""
+        per_mm = scale / 1_000
+        width, height = self.size_mm
+        return Window(
+            width=width * per_mm,
+            height=height * per_mm,
+            margin=self.overlap_mm * per_mm,
+            steps=tuple(step * per_mm for step in _STEPS_MM),
+        )
+
+
+def _unit_frames(
+    pieces: gpd.GeoDataFrame,
+    plan: _Plan,
+    units: pd.DataFrame | None,
+    *,
+    land: Sequence[tuple[pd.DataFrame | None, str]],
+) -> list[Frame]:
+    if not 0 <= plan.overlap_mm <= (min(plan.size_mm) - _STEPS_MM[0]) / 2:
+        raise InputError(
+            f"图幅重叠 {plan.overlap_mm:g} mm 不合适；{plan.paper} 纸应在 0 与 {(min(plan.size_mm) - _STEPS_MM[0]) / 2:g} mm 之间"
+        )
+    crs, shapes, codes = _land(pieces, ("piece_code", plan.unit))
+    unit = pieces[plan.unit].fillna("").to_numpy(dtype=object)
+    names = _unit_names(pieces, units, plan.unit)
+    numbers, unit_row = np.unique(unit.astype(str), return_inverse=True)
+    rows = {str(number): mine for number, mine in zip(numbers, _grouped(unit_row, len(numbers)), strict=True)}
+    bounds = _extents(land, crs, set(names) - set(rows))
+    frames: list[Frame] = []
+    for code in sorted(set(rows) | set(names)):
+        name = names.get(code, "") if code else _UNIT_TITLE[plan.unit]
+        if code in rows:
+            frames += _pages(shapes[rows[code]], codes[rows[code]], code, name, plan)
+        else:
+            frames.append(_empty(code, name, bounds.get(code), plan))
+    return frames
+
+
+def _pages(shapes: Names, codes: Names, code: str, name: str, plan: _Plan) -> list[Frame]:
+    """An overview and map pages of one unit that has pieces."""
+    window = plan.window(plan.scale)
+    starts = tiles(shapes, window)
+    corners = _rectangles(starts, window)
+    piece, tile = shapely.STRtree(_polygons(corners)).query(shapes, predicate="intersects")
+    piece, tile, area = _meeting(shapes, _polygons(corners), piece, tile)
+    home = _home(shapes, starts, window, piece, tile, area)
+    pages = len(starts) + plan.overview
+    digits = max(2, len(str(pages)))
+    stem = code or _UNIT_TITLE[plan.unit]
+    numbers = [f"{stem}-{page:0{digits}d}" for page in range(1, pages + 1)]
+    first = Frame(
+        key=_file_name(numbers[0]),
+        kind="map",
+        unit_code=code,
+        unit_name=name,
+        number=numbers[0],
+        scale=plan.scale,
+        corners=np.empty((4, 2)),
+        paper=plan.paper,
+        page=1,
+        pages=pages,
+        neighbours={},
+        piece_codes=_listed(codes),
+    )
+    frames = []
+    if plan.overview:
+        scale, outline = _smaller(shapely.bounds(_polygons(corners)), plan, above=plan.scale)
+        frames.append(replace(first, kind="overview", scale=scale, corners=outline))
+    around = _adjoining(starts, window)
+    by_tile = _grouped(tile, len(starts))
+    for at in range(len(starts)):
+        page = at + 1 + plan.overview
+        mine = by_tile[at]
+        frames.append(
+            replace(
+                first,
+                key=_file_name(numbers[page - 1]),
+                number=numbers[page - 1],
+                corners=corners[at],
+                page=page,
+                neighbours={way: numbers[there + plan.overview] for way, there in around[at].items()},
+                piece_codes=_listed(codes[piece[mine]]),
+                home_codes=_listed(codes[piece[mine[home[mine]]]]),
+            )
+        )
+    return frames
+
+
+def _empty(code: str, name: str, bounds: Floats | None, plan: _Plan) -> Frame:
+    """The page of a unit without pieces: where it lies, if that is known."""
+    scale, corners = plan.scale, np.full((4, 2), np.nan)
+    if bounds is not None:
+        scale, corners = _smaller(bounds.reshape(1, 4), plan, above=plan.scale - 1)
+    return Frame(
+        key=_file_name(f"{code}-01"),
+        kind="empty",
+        unit_code=code,
+        unit_name=name,
+        number=f"{code}-01",
+        scale=scale,
+        corners=corners,
+        paper=plan.paper,
+        page=1,
+        pages=1,
+        neighbours={},
+        piece_codes=(),
+    )
+
+
+def _smaller(bounds: Floats, plan: _Plan, *, above: int) -> tuple[int, Floats]:
+    """The largest usual scale smaller than 1:``above`` at which one page shows all, and the corners of that page."""
+    west, south = bounds[:, :2].min(axis=0).tolist()
+    east, north = bounds[:, 2:].max(axis=0).tolist()
+    usual = sorted({plan.scale, *OVERVIEW_SCALES})
+    for scale in chain(usual, (usual[-1] * 2**power for power in count(1))):  # the earth ends sooner
+        window = plan.window(scale)
+        x = aligned_start(west, east, window.width, window)
+        y = aligned_start(south, north, window.height, window)
+        if scale > above and x is not None and y is not None:
+            break
+    return scale, _rectangles(np.array([[x, y]], dtype=np.float64), window)[0]
+
+
+def _home(
+    shapes: Names, starts: Floats, window: Window, piece: Ints, tile: Ints, area: Floats
+) -> npt.NDArray[np.bool_]:
+    """Which pairs of piece and tile are at home: the tile that shows the piece whole, nearest its middle; else most of it."""
+    bounds = shapely.bounds(shapes)[piece]
+    low, high = starts[tile], starts[tile] + [window.width, window.height]
+    whole = ((bounds[:, :2] >= low) & (bounds[:, 2:] <= high)).all(axis=1)
+    off = np.abs((bounds[:, :2] + bounds[:, 2:]) - (low + high)).max(axis=1)
+    return _first(piece, np.lexsort((tile, np.where(whole, off, -area), ~whole, piece)))
+
+
+def _adjoining(starts: Floats, window: Window) -> list[dict[str, int]]:
+    """For each window the nearest one in each direction, in units of its own size."""
+    at = starts / [window.width, window.height]
+    reach = shapely.box(*(at - _ADJOINING).T, *(at + _ADJOINING).T)
+    one, other = shapely.STRtree(shapely.points(at)).query(reach, predicate="intersects")
+    one, other = one[one != other], other[one != other]
+    offset = at[other] - at[one]
+    cell = np.rint(offset)
+    # a page that lies over this one for the greater part adjoins it on the side it reaches out to
+    over = (cell == 0).all(axis=1)
+    far = np.abs(offset) >= np.abs(offset).max(axis=1, keepdims=True)
+    cell[over] = np.where(far[over], np.sign(offset[over]), 0)
+    miss = np.hypot(*(offset - cell).T)
+    way_of = {way: name for name, way in DIRECTIONS.items()}
+    out: list[dict[str, int]] = [{} for _ in starts]
+    for i in np.lexsort((other, miss.round(9), one)).tolist():
+        x, y = cell[i].tolist()
+        if way := way_of.get((int(x), int(y))):
+            out[int(one[i])].setdefault(way, int(other[i]))
+    return [{way: found[way] for way in DIRECTIONS if way in found} for found in out]
+
+
+def _meeting(shapes: Names, frames: Names, piece: Ints, frame: Ints) -> tuple[Ints, Ints, Floats]:
+    """Of pairs of a piece and a frame, those that share land, and how much, m²."""
+    shapely.prepare(shapes)
+    inside = shapely.covers(frames[frame], shapes[piece])
+    area = shapely.area(shapes)[piece]
+    area[~inside] = shapely.area(shapely.intersection(shapes[piece[~inside]], frames[frame[~inside]]))
+    keep = area > 0
+    return piece[keep], frame[keep], area[keep]
+
+
+def _first(piece: Ints, order: Ints) -> npt.NDArray[np.bool_]:
+    """The first pair of each piece, in an order that keeps pieces together."""
+    first = np.zeros(len(piece), dtype=bool)
+    if len(piece):
+        first[order[np.r_[True, np.diff(piece[order]) != 0]]] = True
+    return first
+
+
+def _grouped(label: Ints, groups: int) -> list[Ints]:
+    """Positions of each label 0..groups-1, ascending."""
+    order = np.argsort(label, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(label, minlength=groups))[:-1]) if groups else []
+
+
+def _land(pieces: gpd.GeoDataFrame, needed: Sequence[str]) -> tuple[CRS, Names, Names]:
+    """CRS, valid polygons and codes of a layer, checked."""
+    for column in needed:
+        if column not in pieces:
+            raise MissingColumnError(f"图块层缺少列 {column}；请检查工作区")
+    if pieces.crs is None:
+        raise MissingDatumError("图块层没有坐标系；请检查工作区")
+    crs = CRS(pieces.crs)
+    if not crs.is_projected or any(axis.unit_name != "metre" for axis in crs.axis_info):
+        raise MismatchError(
+            f"图块层的坐标系 {crs.name} 不是以米为单位的投影坐标系；请先投影到高斯-克吕格坐标系"
+        )
+    shapes = pieces.geometry.to_numpy(dtype=object).copy()
+    stray = ~np.isin(shapely.get_type_id(shapes), [3, 6]) | shapely.is_empty(shapes)
+    if stray.any():
+        raise GeometryTypeError(f"图块层第 {int(np.argmax(stray)) + 1} 行没有面图形；请检查工作区")
+    broken = ~shapely.is_valid(shapes)
+    shapes[broken] = shapely.make_valid(shapes[broken])
+    return crs, shapes, pieces["piece_code"].fillna("").to_numpy(dtype=object)
+
+
+def _unit_names(pieces: gpd.GeoDataFrame, units: pd.DataFrame | None, unit: str) -> dict[str, str]:
+    """Name of each unit that has a code, from its own table, else from the pieces."""
+    names: dict[str, str] = {}
+    for table in (units, pieces):
+        if table is None:
+            continue
+        if unit not in table:
+            raise MissingColumnError(f"分组表缺少列 {unit}")
+        given = table[_NAME_OF[unit]] if _NAME_OF[unit] in table else pd.Series("", index=table.index)
+        pairs = sorted(
+            {(str(c), str(n)) for c, n in zip(table[unit].fillna(""), given.fillna(""), strict=True) if c}
+        )
+        for code, name in pairs:
+            names[code] = names.get(code) or name
+    return names
+
+
+def _extents(
+    land: Sequence[tuple[pd.DataFrame | None, str]], crs: CRS, wanted: set[str]
+) -> dict[str, Floats]:
+    """Bounds of units in the map CRS, from the first layer that knows them."""
+    out: dict[str, Floats] = {}
+    for table, column in land:
+        if not isinstance(table, gpd.GeoDataFrame) or table.crs is None or column not in table:
+            continue
+        mine = table[
+            table[column].isin(wanted - set(out)) & ~table.geometry.isna() & ~table.geometry.is_empty
+        ]
+        bounds = mine.geometry.to_crs(crs).bounds.groupby(mine[column])
+        extent = pd.concat([bounds[["minx", "miny"]].min(), bounds[["maxx", "maxy"]].max()], axis=1)
+        out |= {str(code): row.to_numpy(dtype=np.float64) for code, row in extent.iterrows()}
+    return out
+
+
+def _quadrilaterals(bounds: Floats, crs: CRS) -> Floats:
+    """Corners of sheets in a CRS, n x 4 x 2, from south-west, clockwise."""
+    west, south, east, north = bounds.T
+    lon, lat = np.stack([west, west, east, east], axis=-1), np.stack([south, north, north, south], axis=-1)
+    x, y = Transformer.from_crs(crs.geodetic_crs, crs, always_xy=True).transform(lon, lat)
+    return np.stack([x, y], axis=-1)
+
+
+def _in_own_zone(corners: Floats, code: str, crs: CRS) -> tuple[Floats, str]:
+    """Corners of a sheet in the zone it lies in, and that zone's CRS if it is another than the map's."""
+    bounds = sheet_bounds([code])
+    zone = gauss_kruger(datum_of(crs), zone_at(bounds[0, [0, 2]].mean()), prefixed=zone_of(crs) is not None)
+    return (corners, "") if zone == crs else (_quadrilaterals(bounds, zone)[0], zone.to_string())
+
+
+def _check_size(corners: Floats, scale: int, size_mm: tuple[float, float], code: str, paper: str) -> None:
+    width, height = (np.ptp(corners, axis=0) * 1_000 / scale).tolist()
+    if width > size_mm[0] or height > size_mm[1]:
+        raise InputError(
+            f"图幅 {code} 按 1:{scale} 为 {width:.0f} × {height:.0f} mm，{paper} 纸只容得下 "
+            f"{size_mm[0]:.0f} × {size_mm[1]:.0f} mm；请换更大的纸张"
+        )
+
+
+def _rectangles(starts: Floats, window: Window) -> Floats:
+    """Corners of windows, n x 4 x 2, from south-west, clockwise."""
+    turn = np.array([[0, 0], [0, window.height], [window.width, window.height], [window.width, 0]])
+    return starts[:, None, :] + turn
+
+
+def _polygons(corners: Floats) -> Names:
+    polygons: Names = shapely.polygons(corners)
+    return polygons
+
+
+def _greatest(names: Names, area: Floats) -> str:
+    """The name that has most area; of equal ones the first."""
+    total: dict[str, float] = {}
+    for name, part in zip(names.tolist(), area.round(2).tolist(), strict=True):
+        total[name] = total.get(name, 0.0) + part
+    return min(total, key=lambda name: (not name, -round(total[name], 2), name))
+
+
+def _listed(codes: Names) -> tuple[str, ...]:
+    return tuple(sorted({code for code in codes.tolist() if code}))
+
+
+def _file_name(number: str) -> str:
+    return re.sub(r'[\\/:*?"<>|\s]', "_", number)
