@@ -3,31 +3,29 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import chain, count
 from typing import Final, Literal
 
 import geopandas as gpd
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import shapely
 from pyproj import CRS, Transformer
 
 from geo.crs import datum_of, gauss_kruger, zone_at, zone_of
 from geo.errors import GeometryTypeError, InputError, MismatchError, MissingColumnError, MissingDatumError
-from geo.sheets.index import DIRECTIONS, sheet_bounds, sheet_neighbours, sheets_of_shapes
+from geo.sheets.index import sheet_bounds, sheet_neighbours, sheets_of_shapes
 from geo.sheets.page import MAP_WINDOWS
+from geo.sheets.shown import Floats, Names, adjoining, boxes, first, grouped, home, meeting, polygons
 from geo.sheets.tiles import Window, aligned_start, tiles
 
 Kind = Literal["map", "overview", "empty"]
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.intp]
-Names = npt.NDArray[np.object_]
 
 OVERVIEW_SCALES: Final = (2_000, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000)
 
-_STEPS_MM: Final = (25.0, 5.0, 1.0)  # how round a corner is: 50 m, where it must be 10 m or 2 m, at 1:2000
-_ADJOINING: Final = 1.5  # page widths or heights between two centres; pages farther apart do not adjoin
+_STEPS_MM: Final = (50.0, 25.0, 5.0, 1.0)  # how round a corner is: 100 m to 2 m at 1:2000
+_STEPS_ACROSS: Final = 8  # the coarsest of which the map's height holds this many: finer ones only cost time
 _EDGE_DEG: Final = 1e-6  # a frame drawn with straight edges leaves its parallel by less than this
 _UNIT_TITLE: Final = {"group_code": "未定组", "village_code": "未定村"}
 _NAME_OF: Final = {"group_code": "group_name", "village_code": "village_name"}
@@ -52,7 +50,7 @@ class Frame:
     ]  # "n", "ne", … "nw" to the number of the page there; absent where there is none
     piece_codes: tuple[str, ...]  # pieces of the page's unit that meet it, sorted
     home_codes: tuple[str, ...] = ()  # of these, the ones whose table row stands here: one map page a piece
-    crs: str = ""  # of the corners, such as EPSG:4527, where it is not that of the layers; they have to be brought into it
+    crs: str = ""  # of the corners where the layers have another and must be brought into it: EPSG:4527
 
 
 def map_size_mm(paper: str) -> tuple[float, float]:
@@ -68,7 +66,7 @@ def map_size_mm(paper: str) -> tuple[float, float]:
     return MAP_WINDOWS[paper]
 
 
-def group_frames(
+def group_frames(  # noqa: PLR0913 - the land, and how a page is cut
     pieces: gpd.GeoDataFrame,
     groups: pd.DataFrame | None = None,
     *,
@@ -106,7 +104,8 @@ def group_frames(
     -------
     list of Frame
         By group code; the overview first, tiles from north to south and west
-        to east. Corners lie on whole multiples of 25, 5 or 1 mm of paper.
+        to east. Corners lie on whole multiples of 50, 25, 5 or 1 mm
+        of paper, the coarsest that serves.
 
     Raises
     ------
@@ -132,7 +131,7 @@ def group_frames(
     return _unit_frames(pieces, plan, groups, land=[(groups, "group_code"), (parcels, "issuer_code")])
 
 
-def village_frames(
+def village_frames(  # noqa: PLR0913 - as above
     pieces: gpd.GeoDataFrame,
     villages: pd.DataFrame | None = None,
     *,
@@ -218,19 +217,16 @@ def sheet_frames(
     """
     size_mm = map_size_mm(paper)
     crs, shapes, codes = _land(pieces, ("piece_code",))
-    lonlat = gpd.GeoSeries(shapes, crs=crs).to_crs(crs.geodetic_crs)
-    near = shapely.box(
-        *(shapely.bounds(lonlat.to_numpy()) + _EDGE_DEG * np.array([-1, -1, 1, 1])).reshape(-1, 4).T
-    )
+    near = boxes(_lonlat_bounds(shapes, crs) + _EDGE_DEG * np.array([-1, -1, 1, 1]))
     piece, number = sheets_of_shapes(near, scale)
     numbers, sheet = np.unique(number.astype(str), return_inverse=True)
     corners = _quadrilaterals(sheet_bounds(numbers), crs)
-    piece, sheet, area = _meeting(shapes, _polygons(corners), piece, sheet)
-    home = _first(piece, np.lexsort((sheet, -area, piece)))
+    piece, sheet, area = meeting(shapes, polygons(corners), piece, sheet)
+    at_home = first(piece, np.lexsort((sheet, -area, piece)))
     villages = pieces["village_name"].fillna("").to_numpy(dtype=object) if "village_name" in pieces else None
     shown = sorted(set(sheet.tolist()))
     listed = {str(numbers[at]) for at in shown}
-    by_sheet = _grouped(sheet, len(numbers))
+    by_sheet = grouped(sheet, len(numbers))
     frames = []
     for at in shown:
         mine = by_sheet[at]
@@ -251,7 +247,7 @@ def sheet_frames(
                 pages=1,
                 neighbours={way: there for way, there in sheet_neighbours(code).items() if there in listed},
                 piece_codes=_listed(codes[piece[mine]]),
-                home_codes=_listed(codes[piece[mine[home[mine]]]]),
+                home_codes=_listed(codes[piece[mine[at_home[mine]]]]),
                 crs=system,
             )
         )
@@ -263,7 +259,7 @@ def frame_shapes(frames: Sequence[Frame]) -> Names:
     corners = np.array([frame.corners for frame in frames], dtype=np.float64).reshape(-1, 4, 2)
     nowhere = np.isnan(corners).any(axis=(1, 2))
     out = np.full(len(frames), shapely.Polygon(), dtype=object)
-    out[~nowhere] = _polygons(corners[~nowhere])
+    out[~nowhere] = polygons(corners[~nowhere])
     return out
 
 
@@ -280,11 +276,12 @@ class _Plan:
         """The page's map on the ground at a scale."""
         per_mm = scale / 1_000
         width, height = self.size_mm
+        steps = [step for step in _STEPS_MM if step * _STEPS_ACROSS <= height] or [_STEPS_MM[-1]]
         return Window(
             width=width * per_mm,
             height=height * per_mm,
             margin=self.overlap_mm * per_mm,
-            steps=tuple(step * per_mm for step in _STEPS_MM),
+            steps=tuple(step * per_mm for step in steps),
         )
 
 
@@ -295,15 +292,14 @@ def _unit_frames(
     *,
     land: Sequence[tuple[pd.DataFrame | None, str]],
 ) -> list[Frame]:
-    if not 0 <= plan.overlap_mm <= (min(plan.size_mm) - _STEPS_MM[0]) / 2:
-        raise InputError(
-            f"图幅重叠 {plan.overlap_mm:g} mm 不合适；{plan.paper} 纸应在 0 与 {(min(plan.size_mm) - _STEPS_MM[0]) / 2:g} mm 之间"
-        )
+    most = (min(plan.size_mm) - plan.window(1_000).steps[0]) / 2
+    if not 0 <= plan.overlap_mm <= most:
+        raise InputError(f"图幅重叠 {plan.overlap_mm:g} mm 不合适；{plan.paper} 纸应在 0 与 {most:g} mm 之间")
     crs, shapes, codes = _land(pieces, ("piece_code", plan.unit))
     unit = pieces[plan.unit].fillna("").to_numpy(dtype=object)
     names = _unit_names(pieces, units, plan.unit)
     numbers, unit_row = np.unique(unit.astype(str), return_inverse=True)
-    rows = {str(number): mine for number, mine in zip(numbers, _grouped(unit_row, len(numbers)), strict=True)}
+    rows = {str(number): mine for number, mine in zip(numbers, grouped(unit_row, len(numbers)), strict=True)}
     bounds = _extents(land, crs, set(names) - set(rows))
     frames: list[Frame] = []
     for code in sorted(set(rows) | set(names)):
@@ -320,14 +316,14 @@ def _pages(shapes: Names, codes: Names, code: str, name: str, plan: _Plan) -> li
     window = plan.window(plan.scale)
     starts = tiles(shapes, window)
     corners = _rectangles(starts, window)
-    piece, tile = shapely.STRtree(_polygons(corners)).query(shapes, predicate="intersects")
-    piece, tile, area = _meeting(shapes, _polygons(corners), piece, tile)
-    home = _home(shapes, starts, window, piece, tile, area)
+    piece, tile = shapely.STRtree(polygons(corners)).query(shapes, predicate="intersects")
+    piece, tile, area = meeting(shapes, polygons(corners), piece, tile)
+    at_home = home(shapely.bounds(shapes), starts, window, (piece, tile, area))
     pages = len(starts) + plan.overview
     digits = max(2, len(str(pages)))
     stem = code or _UNIT_TITLE[plan.unit]
     numbers = [f"{stem}-{page:0{digits}d}" for page in range(1, pages + 1)]
-    first = Frame(
+    page_one = Frame(
         key=_file_name(numbers[0]),
         kind="map",
         unit_code=code,
@@ -343,23 +339,23 @@ def _pages(shapes: Names, codes: Names, code: str, name: str, plan: _Plan) -> li
     )
     frames = []
     if plan.overview:
-        scale, outline = _smaller(shapely.bounds(_polygons(corners)), plan, above=plan.scale)
-        frames.append(replace(first, kind="overview", scale=scale, corners=outline))
-    around = _adjoining(starts, window)
-    by_tile = _grouped(tile, len(starts))
+        scale, outline = _smaller(shapely.bounds(polygons(corners)), plan, above=plan.scale)
+        frames.append(replace(page_one, kind="overview", scale=scale, corners=outline))
+    around = adjoining(starts, window)
+    by_tile = grouped(tile, len(starts))
     for at in range(len(starts)):
         page = at + 1 + plan.overview
         mine = by_tile[at]
         frames.append(
             replace(
-                first,
+                page_one,
                 key=_file_name(numbers[page - 1]),
                 number=numbers[page - 1],
                 corners=corners[at],
                 page=page,
                 neighbours={way: numbers[there + plan.overview] for way, there in around[at].items()},
                 piece_codes=_listed(codes[piece[mine]]),
-                home_codes=_listed(codes[piece[mine[home[mine]]]]),
+                home_codes=_listed(codes[piece[mine[at_home[mine]]]]),
             )
         )
     return frames
@@ -398,63 +394,6 @@ def _smaller(bounds: Floats, plan: _Plan, *, above: int) -> tuple[int, Floats]:
         if scale > above and x is not None and y is not None:
             break
     return scale, _rectangles(np.array([[x, y]], dtype=np.float64), window)[0]
-
-
-def _home(
-    shapes: Names, starts: Floats, window: Window, piece: Ints, tile: Ints, area: Floats
-) -> npt.NDArray[np.bool_]:
-    """Which pairs of piece and tile are at home: the tile that shows the piece whole, nearest its middle; else most of it."""
-    bounds = shapely.bounds(shapes)[piece]
-    low, high = starts[tile], starts[tile] + [window.width, window.height]
-    whole = ((bounds[:, :2] >= low) & (bounds[:, 2:] <= high)).all(axis=1)
-    off = np.abs((bounds[:, :2] + bounds[:, 2:]) - (low + high)).max(axis=1)
-    return _first(piece, np.lexsort((tile, np.where(whole, off, -area), ~whole, piece)))
-
-
-def _adjoining(starts: Floats, window: Window) -> list[dict[str, int]]:
-    """For each window the nearest one in each direction, in units of its own size."""
-    at = starts / [window.width, window.height]
-    reach = shapely.box(*(at - _ADJOINING).T, *(at + _ADJOINING).T)
-    one, other = shapely.STRtree(shapely.points(at)).query(reach, predicate="intersects")
-    one, other = one[one != other], other[one != other]
-    offset = at[other] - at[one]
-    cell = np.rint(offset)
-    # a page that lies over this one for the greater part adjoins it on the side it reaches out to
-    over = (cell == 0).all(axis=1)
-    far = np.abs(offset) >= np.abs(offset).max(axis=1, keepdims=True)
-    cell[over] = np.where(far[over], np.sign(offset[over]), 0)
-    miss = np.hypot(*(offset - cell).T)
-    way_of = {way: name for name, way in DIRECTIONS.items()}
-    out: list[dict[str, int]] = [{} for _ in starts]
-    for i in np.lexsort((other, miss.round(9), one)).tolist():
-        x, y = cell[i].tolist()
-        if way := way_of.get((int(x), int(y))):
-            out[int(one[i])].setdefault(way, int(other[i]))
-    return [{way: found[way] for way in DIRECTIONS if way in found} for found in out]
-
-
-def _meeting(shapes: Names, frames: Names, piece: Ints, frame: Ints) -> tuple[Ints, Ints, Floats]:
-    """Of pairs of a piece and a frame, those that share land, and how much, m²."""
-    shapely.prepare(shapes)
-    inside = shapely.covers(frames[frame], shapes[piece])
-    area = shapely.area(shapes)[piece]
-    area[~inside] = shapely.area(shapely.intersection(shapes[piece[~inside]], frames[frame[~inside]]))
-    keep = area > 0
-    return piece[keep], frame[keep], area[keep]
-
-
-def _first(piece: Ints, order: Ints) -> npt.NDArray[np.bool_]:
-    """The first pair of each piece, in an order that keeps pieces together."""
-    first = np.zeros(len(piece), dtype=bool)
-    if len(piece):
-        first[order[np.r_[True, np.diff(piece[order]) != 0]]] = True
-    return first
-
-
-def _grouped(label: Ints, groups: int) -> list[Ints]:
-    """Positions of each label 0..groups-1, ascending."""
-    order = np.argsort(label, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(label, minlength=groups))[:-1]) if groups else []
 
 
 def _land(pieces: gpd.GeoDataFrame, needed: Sequence[str]) -> tuple[CRS, Names, Names]:
@@ -512,11 +451,27 @@ def _extents(
     return out
 
 
+def _lonlat_bounds(shapes: Names, crs: CRS) -> Floats:
+    points = shapely.get_coordinates(shapes)
+    lon, lat = _projection(crs).transform(points[:, 0], points[:, 1], direction="INVERSE")
+    lonlat = np.stack([lon, lat], axis=-1)
+    bounds: Floats = shapely.bounds(shapely.set_coordinates(shapes.copy(), lonlat))
+    return bounds
+
+
+@cache
+def _projection(crs: CRS) -> Transformer:
+    """From longitude and latitude of its own datum."""
+    if crs.geodetic_crs is None:
+        raise MissingDatumError(f"坐标系 {crs.name} 没有大地基准；请改用 CGCS2000 坐标系")
+    return Transformer.from_crs(crs.geodetic_crs, crs, always_xy=True)
+
+
 def _quadrilaterals(bounds: Floats, crs: CRS) -> Floats:
     """Corners of sheets in a CRS, n x 4 x 2, from south-west, clockwise."""
     west, south, east, north = bounds.T
     lon, lat = np.stack([west, west, east, east], axis=-1), np.stack([south, north, north, south], axis=-1)
-    x, y = Transformer.from_crs(crs.geodetic_crs, crs, always_xy=True).transform(lon, lat)
+    x, y = _projection(crs).transform(lon, lat)
     return np.stack([x, y], axis=-1)
 
 
@@ -539,12 +494,8 @@ def _check_size(corners: Floats, scale: int, size_mm: tuple[float, float], code:
 def _rectangles(starts: Floats, window: Window) -> Floats:
     """Corners of windows, n x 4 x 2, from south-west, clockwise."""
     turn = np.array([[0, 0], [0, window.height], [window.width, window.height], [window.width, 0]])
-    return starts[:, None, :] + turn
-
-
-def _polygons(corners: Floats) -> Names:
-    polygons: Names = shapely.polygons(corners)
-    return polygons
+    corners: Floats = starts[:, None, :] + turn
+    return corners
 
 
 def _greatest(names: Names, area: Floats) -> str:

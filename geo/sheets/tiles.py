@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import shapely
+from shapely.geometry.base import BaseGeometry
 
 Floats = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
@@ -106,7 +107,7 @@ def _alone(bounds: list[float], window: Window) -> tuple[float, float] | None:
     return None if x is None or y is None else (x, y)
 
 
-def _parts(shape: shapely.Geometry, window: Window) -> Iterator[tuple[float, float, float, float]]:
+def _parts(shape: BaseGeometry, window: Window) -> Iterator[tuple[float, float, float, float]]:
     """Bounds of the parts of a large shape by cells, each of which a window shows with its margin."""
     step = window.steps[0]
     sides = []
@@ -141,7 +142,7 @@ def _few(corners: list[tuple[float, float]], bounds: Floats, window: Window) -> 
     rows, kept = bounds[todo], []
     if not len(rows):
         return np.empty((0, 2))
-    tree = shapely.STRtree(shapely.box(*rows.T))
+    tree = shapely.STRtree(np.asarray(shapely.box(*rows.T), dtype=object))
     left = np.ones(len(rows), dtype=bool)
     own: dict[tuple[float, float], list[int]] = {}
     for at, row in enumerate(rows.tolist()):
@@ -157,16 +158,14 @@ def _few(corners: list[tuple[float, float]], bounds: Floats, window: Window) -> 
 
 def _inner(corners: Floats, window: Window) -> npt.NDArray[np.object_]:
     x, y, margin = corners[:, 0], corners[:, 1], window.margin
-    inner: npt.NDArray[np.object_] = shapely.box(
-        x + margin, y + margin, x + window.width - margin, y + window.height - margin
-    )
-    return inner
+    inner = shapely.box(x + margin, y + margin, x + window.width - margin, y + window.height - margin)
+    return np.asarray(inner, dtype=object)
 
 
 def _shown(items: Floats, corners: Floats, window: Window) -> npt.NDArray[np.bool_]:
     shown = np.zeros(len(items), dtype=bool)
     if len(items) and len(corners):
-        tree = shapely.STRtree(shapely.box(*items.T))
+        tree = shapely.STRtree(np.asarray(shapely.box(*items.T), dtype=object))
         shown[tree.query(_inner(corners, window), predicate="contains")[1]] = True
     return shown
 
@@ -177,8 +176,8 @@ def _cover(items: Floats, window: Window) -> Floats:
         return np.empty((0, 2))
     places = _range(items, window)
     freedom = _give_up(places, _greedy(places))
-    middle = (freedom[:, [0, 2]] + freedom[:, [1, 3]]) // 2
-    return middle * window.steps[0]
+    middle: Floats = (freedom[:, [0, 2]] + freedom[:, [1, 3]]) // 2 * np.float64(window.steps[0])
+    return middle
 
 
 def _greedy(places: Whole) -> Whole:
@@ -267,8 +266,7 @@ def _common(places: Iterable[Places]) -> Places:
 
 
 def _boxes(places: Whole) -> npt.NDArray[np.object_]:
-    boxes: npt.NDArray[np.object_] = shapely.box(places[:, 0], places[:, 2], places[:, 1], places[:, 3])
-    return boxes
+    return np.asarray(shapely.box(places[:, 0], places[:, 2], places[:, 1], places[:, 3]), dtype=object)
 
 
 def _reading_order(corners: Floats, window: Window) -> npt.NDArray[np.intp]:
