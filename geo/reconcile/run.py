@@ -25,6 +25,7 @@ from geo.codes import lookup
 from geo.errors import InputError, MismatchError
 from geo.findings import findings, gather
 from geo.reconcile.balance import balance
+from geo.reconcile.border import BorderSettings, border_error, border_finding
 from geo.reconcile.check import Checked, mended, rule_tasks
 from geo.reconcile.checkpoint import Checkpoint
 from geo.reconcile.classify import ClassifySettings, classify, is_farmland
@@ -33,7 +34,7 @@ from geo.reconcile.overlay import OverlaySettings, cores, overlay
 from geo.reconcile.owner import OwnerSettings, owner_groups
 from geo.reconcile.part import VillagePart
 from geo.reconcile.rules import CheckSettings, is_area
-from geo.reconcile.shape import ShapeSettings, shape
+from geo.reconcile.shape import ShapeSettings, opening_width, shape
 from geo.reconcile.sources import Sources, prepared
 from geo.schema import column_names, conform
 from geo.sheets import sheet_code
@@ -52,6 +53,7 @@ class Settings:
     share_based_share: float = 0.5  # of a village's rights records in shares: from here on it is share-based
     check: CheckSettings = field(default_factory=CheckSettings)
     overlay: OverlaySettings = field(default_factory=OverlaySettings)
+    border: BorderSettings = field(default_factory=BorderSettings)
     shape: ShapeSettings = field(default_factory=ShapeSettings)
     classify: ClassifySettings = field(default_factory=ClassifySettings)
     owner: OwnerSettings = field(default_factory=OwnerSettings)
@@ -379,17 +381,21 @@ def village_part(work: _Work, patches: GeoDataFrame, *, jobs: int) -> VillagePar
     box = patches.total_bounds
     covering = _near(work.covering, box, NEAR_MARGIN_M)
     laid = overlay(patches, covering, replace(settings.overlay, jobs=jobs))
-    shaped = shape(laid.pieces, settings.shape, jobs=jobs)
+    error = border_error(covering, patches, settings.border)
+    shaped = shape(laid.pieces, settings.shape, gap_width_m=error.gap_width_m, jobs=jobs)
     row = shaped["patch_row"].to_numpy(dtype=np.int64)
     raw = ellipsoidal_area(shaped).to_numpy()
     whole = patches["raw_area_m2"].to_numpy()
     large = raw >= DUST_M2
-    dust = findings("dust_fragments", [], layer="pieces")
+    opened = opening_width(settings.shape, error.gap_width_m)
+    notes = [border_finding(error, patches["location_village"].iloc[0], opened)]
     if not large.all():
         size, total = int((~large).sum()), raw[~large].sum()
         text = f"{size} 个小于 {DUST_M2} m² 的碎屑共 {total:.4f} m²，四舍五入为 0.00，计入已确权"
         village = patches["village_code"].iloc[0]
-        dust = findings("dust_fragments", text, layer="pieces", row_code=village, village_code=village)
+        notes.append(
+            findings("dust_fragments", text, layer="pieces", row_code=village, village_code=village)
+        )
     shaped, row, raw = shaped[large].reset_index(drop=True), row[large], raw[large]
 
     left = np.bincount(row, raw, len(patches))
@@ -424,7 +430,7 @@ def village_part(work: _Work, patches: GeoDataFrame, *, jobs: int) -> VillagePar
         patches=_layer(patches, "patches", work.farmland.crs),
         pieces=_layer(pieces.assign(state="candidate"), "pieces", work.farmland.crs),
         covered=_covered_by_group(patches, covering),
-        findings=dust,
+        findings=pd.concat(notes, ignore_index=True),
     )
 
 

@@ -2,10 +2,13 @@
 
 Two maps drawn apart leave a thin piece along every common border. Such arms
 hang on real blocks too, so a block is opened: what a disc of a stated width
-cannot enter is cut off and becomes a row of its own. Nothing is dropped; the
+cannot enter is cut off and becomes a row of its own. Cracks run together into
+webs, and ridges and road edges hang in them; so what is left is opened again,
+and a strip is told from cracks by its widest place. Nothing is dropped; the
 parts of a piece tile it.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -22,6 +25,7 @@ from geo.topology import parts, require_polygons
 BLOCK: Final = "BLOCK"
 STRIP: Final = "STRIP"
 SLIVER: Final = "SLIVER"
+_SHAPES: Final = (BLOCK, STRIP, SLIVER)
 
 _CHUNK: Final = 2_000  # pieces a task
 _CLEARANCE_M: Final = (
@@ -44,18 +48,28 @@ class ShapeSettings:
         2.5  # mean width 2A/L of a block; a long one is its width, a square half its side
     )
     min_strip_area_m2: float = 50.0  # a strip worth a look in the field; less is mismatch
-    min_strip_width_m: float = 1.5  # mean width 2A/L; parcels' borders wander this far on their own
+    min_strip_width_m: float = 1.5  # at its widest place, where no gap of error is known to be wider
+    strip_cut_share: float = 0.4  # of that width: where a strip is cut off from the web of cracks round it
     min_arm_area_m2: float = 2.0  # arms and corners smaller than this stay with their block
 
 
 class _Parts(NamedTuple):
     polygons: Geometries
     of: Rows  # the piece each is part of
-    is_block: npt.NDArray[np.bool_]
+    kind: Rows  # place in _SHAPES
+
+
+class _Widths(NamedTuple):
+    opening: float  # a block is wider than this
+    strip: float  # a strip is, at its widest place
 
 
 def shape(
-    pieces: gpd.GeoDataFrame, settings: ShapeSettings | None = None, *, jobs: int = 0
+    pieces: gpd.GeoDataFrame,
+    settings: ShapeSettings | None = None,
+    *,
+    gap_width_m: float | None = None,
+    jobs: int = 0,
 ) -> gpd.GeoDataFrame:
     """Pieces divided into blocks and what hangs on them, each classed by its shape.
 
@@ -65,6 +79,10 @@ def shape(
         Valid single polygons in a projected CRS in metres, as `overlay` gives
         them; column ``patch_row`` is carried over if present.
     settings : ShapeSettings, optional
+    gap_width_m : float, optional, m
+        Gaps no wider than this come from errors of borders (`geo.reconcile.border`): blocks are
+        opened at least this wide, and a strip is wider than this somewhere. Without it
+        ``opening_width_m`` and ``min_strip_width_m`` decide.
     jobs : int
         Threads, 0 for one a core; never changes the answer.
 
@@ -85,28 +103,33 @@ def shape(
         If the parts of a piece do not add up to it.
     """
     settings = settings or ShapeSettings()
+    widths = _Widths(opening_width(settings, gap_width_m), gap_width_m or settings.min_strip_width_m)
     shapes = require_polygons(pieces.geometry.to_numpy(), pieces.index, "pieces")
     tasks = [slice(start, start + _CHUNK) for start in range(0, len(shapes), _CHUNK)]
     with ThreadPoolExecutor(cores(jobs)) as pool:
-        done = list(pool.map(lambda rows: _divided(shapes[rows], settings), tasks))
+        done = list(pool.map(lambda rows: _divided(shapes[rows], settings, widths), tasks))
     polygons = np.concatenate([np.empty(0, dtype=object), *(part.polygons for part in done)])
     begun = [part.of + rows.start for rows, part in zip(tasks, done, strict=True)]
     row = np.concatenate([np.empty(0, dtype=np.int64), *begun])
-    is_block = np.concatenate([np.empty(0, dtype=bool), *(part.is_block for part in done)])
-    area, width = shapely.area(polygons), mean_width(polygons)
+    kind = np.concatenate([np.empty(0, dtype=np.int64), *(part.kind for part in done)])
+    area = shapely.area(polygons)
     _check_balance(shapes, row, area)
     bounds = shapely.bounds(polygons)
     order = np.lexsort((area, -bounds[:, 3], bounds[:, 0], row))
-    is_strip = (area >= settings.min_strip_area_m2) & (width >= settings.min_strip_width_m)
     table = {
         "piece_row": row[order],
-        "piece_shape": np.where(is_block, BLOCK, np.where(is_strip, STRIP, SLIVER))[order],
-        "mean_width_m": width[order],
+        "piece_shape": np.array(_SHAPES, dtype=object)[kind[order]],
+        "mean_width_m": mean_width(polygons[order]),
         "planar_area_m2": area[order],
     }
     if "patch_row" in pieces:
         table["patch_row"] = pieces["patch_row"].to_numpy()[row[order]]
     return gpd.GeoDataFrame(table, geometry=polygons[order], crs=pieces.crs)
+
+
+def opening_width(settings: ShapeSettings, gap_width_m: float | None) -> float:
+    """Width, m, that a block is opened by: the settings' own, or that of gaps of error where they are wider."""
+    return max(settings.opening_width_m, gap_width_m or 0.0)
 
 
 def mean_width(polygons: npt.ArrayLike) -> Floats:
@@ -116,32 +139,47 @@ def mean_width(polygons: npt.ArrayLike) -> Floats:
     return 2 * shapely.area(shapes) / np.where(length > 0, length, np.inf)
 
 
-def _divided(shapes: Geometries, settings: ShapeSettings) -> _Parts:
-    """Parts of each piece; a piece that holds no block stays whole."""
+def _divided(shapes: Geometries, settings: ShapeSettings, widths: _Widths) -> _Parts:
+    """Parts of each piece: blocks, then strips of what is no block, then the rest."""
+
+    def are_blocks(hearts: Geometries) -> npt.NDArray[np.bool_]:
+        large = shapely.area(hearts) >= settings.min_block_area_m2
+        return np.asarray(large & (mean_width(hearts) >= settings.min_block_width_m))
+
+    def are_strips(hearts: Geometries) -> npt.NDArray[np.bool_]:
+        large = shapely.area(hearts) >= settings.min_strip_area_m2
+        large[large] = ~shapely.is_empty(_grown(hearts[large], -widths.strip / 2))
+        return np.asarray(large)
+
     area, width = shapely.area(shapes), mean_width(shapes)
     # Half the width is enough to ask: arms make a block's mean width smaller than its own.
-    worth = np.flatnonzero((area >= settings.min_block_area_m2) & (width >= settings.min_block_width_m / 2))
-    blocks, arms, of_block, of_arm = _opened(shapes[worth], settings)
-    whole = np.ones(len(shapes), dtype=bool)
-    whole[worth[np.unique(of_block)]] = False
-    rest = np.flatnonzero(whole)
+    worth = (area >= settings.min_block_area_m2) & (width >= settings.min_block_width_m / 2)
+    blocks, of_block, rest, of_rest = _opened(shapes, worth, widths.opening, are_blocks, settings)
+    cut = settings.strip_cut_share * widths.strip
+    strips, at, slivers, left = _opened(rest, are_strips(rest), cut, are_strips, settings)
     return _Parts(
-        np.concatenate([shapes[rest], blocks, arms]),
-        np.concatenate([rest, worth[of_block], worth[of_arm]]),
-        np.concatenate([np.zeros(len(rest), bool), np.ones(len(blocks), bool), np.zeros(len(arms), bool)]),
+        np.concatenate([blocks, strips, slivers]),
+        np.concatenate([of_block, of_rest[at], of_rest[left]]),
+        np.repeat(np.arange(len(_SHAPES)), [len(blocks), len(strips), len(slivers)]),
     )
 
 
-def _opened(shapes: Geometries, settings: ShapeSettings) -> tuple[Geometries, Geometries, Rows, Rows]:
-    """Blocks and arms of each piece, and the piece of each; neither for a piece that holds no block."""
-    radius = settings.opening_width_m / 2
-    inner = _grown(shapes, -radius)
+def _opened(
+    shapes: Geometries,
+    worth: npt.NDArray[np.bool_],
+    width: float,
+    accepted: Callable[[Geometries], npt.NDArray[np.bool_]],
+    settings: ShapeSettings,
+) -> tuple[Geometries, Rows, Geometries, Rows]:
+    """Bodies wider than ``width`` and what is left, and the row of each; a row without body is left whole."""
+    radius = width / 2
+    asked = np.flatnonzero(worth)
+    inner = _grown(shapes[asked], -radius)
     wide = np.flatnonzero(~shapely.is_empty(inner))
     hearts, at = parts(_grown(inner[wide], radius + _CLEARANCE_M))
-    of_heart = wide[at]
-    large = shapely.area(hearts) >= settings.min_block_area_m2
-    large &= mean_width(hearts) >= settings.min_block_width_m
-    hearts, of_heart = hearts[large], of_heart[large]
+    of_heart = asked[wide[at]]
+    good = accepted(hearts)
+    hearts, of_heart = hearts[good], of_heart[good]
     holders = np.unique(of_heart)
     arms, at = parts(shapely.difference(shapes[holders], _gathered(hearts, of_heart, holders)))
     of_arm = holders[at]
@@ -149,12 +187,13 @@ def _opened(shapes: Geometries, settings: ShapeSettings) -> tuple[Geometries, Ge
     arms, of_arm = arms[real], of_arm[real]
     armed = np.unique(of_arm)
     bare = np.setdiff1d(holders, armed)
-    blocks, at = parts(shapely.difference(shapes[armed], _gathered(arms, of_arm, armed)))
+    bodies, at = parts(shapely.difference(shapes[armed], _gathered(arms, of_arm, armed)))
+    whole = np.setdiff1d(np.arange(len(shapes)), holders)
     return (
-        np.concatenate([shapes[bare], blocks]),
-        arms,
+        np.concatenate([shapes[bare], bodies]),
         np.concatenate([bare, armed[at]]),
-        of_arm,
+        np.concatenate([shapes[whole], arms]),
+        np.concatenate([whole, of_arm]),
     )
 
 
