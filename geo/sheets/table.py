@@ -1,0 +1,149 @@
+"""The area table of a page: which rows stand where, and on how many further pages they go on.
+
+Blocks come first, each with cells to be filled in by hand; strips and slivers
+follow in a dense list, then the pieces whose rows stand on another page. Parts
+fill the column beside the map from the top; what is left goes to continuation
+pages, column by column. No row is lost.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from geo.sheets.plan import Plan
+
+PartKind = Literal["blocks", "rest", "elsewhere"]
+
+ROW_CODES: Final = 12  # so many blocks or fewer have a bar code each
+CODE_ROW_MM: Final = 13.5
+TITLES: Final = {
+    "blocks": "图块面积表",
+    "rest": "细条、碎屑面积表（只参加面积平衡）",
+    "elsewhere": "邻页图块（在所注页填写）",
+}
+DENSE_COLUMNS: Final = 2
+
+_TOTAL_ROWS: Final = 1
+_BETWEEN_MM: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Some rows of a table in one place."""
+
+    kind: PartKind
+    sheet: int  # 0 is the page of the map, 1.. its continuation pages
+    x_mm: float  # upper left corner
+    top_mm: float
+    width_mm: float
+    row_mm: float
+    first: int  # rows first..last - 1 of the page's entries
+    last: int
+    begins: bool  # the table begins here; else it goes on
+    ends: bool  # its sum stands under it
+    coded: bool = False  # each row has a bar code
+
+    @property
+    def heads(self) -> int:
+        """Rows that hold no piece: title, column heads, sum."""
+        return 2 + (_TOTAL_ROWS if self.ends and self.kind != "elsewhere" else 0)
+
+    @property
+    def lines(self) -> int:
+        """Rows that hold pieces, one under the other."""
+        count = self.last - self.first
+        return count if self.kind == "blocks" else -(-count // DENSE_COLUMNS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Room:
+    sheet: int
+    x: float
+    top: float
+    bottom: float
+
+
+def head_mm(plan: Plan, kind: PartKind) -> float:
+    """Height of a title, of column heads and of a sum."""
+    return plan.row_mm if kind == "blocks" else plan.dense_mm * 1.15
+
+
+def flow(counts: Sequence[int], plan: Plan, *, top_mm: float, bottom_mm: float) -> tuple[Part, ...]:
+    """Parts of the tables of one page.
+
+    Parameters
+    ----------
+    counts : blocks, strips and slivers, pieces of other pages
+        Entries stand in this order.
+    plan : Plan
+    top_mm, bottom_mm : float
+        What is free of the column beside the map.
+
+    Returns
+    -------
+    tuple of Part
+        In the order of the rows, each row in one part. Blocks have bar codes if
+        there are few of them and that costs no further page.
+    """
+    plain = _flow(counts, plan, top_mm, bottom_mm, coded=False)
+    if not 0 < counts[0] <= ROW_CODES:
+        return plain
+    coded = _flow(counts, plan, top_mm, bottom_mm, coded=True)
+    return coded if sheets_of(coded) <= sheets_of(plain) else plain
+
+
+def sheets_of(parts: Sequence[Part]) -> int:
+    """How many continuation pages the parts need."""
+    return max((part.sheet for part in parts), default=0)
+
+
+def _rooms(plan: Plan, top_mm: float, bottom_mm: float) -> Iterator[_Room]:
+    """Columns to be filled, beside the map and then on as many further pages as it takes."""
+    yield _Room(sheet=0, x=plan.column_left, top=top_mm, bottom=bottom_mm)
+    width = plan.column_width
+    columns = int((plan.width - 2 * plan.edge_mm + 4.0) // (width + 4.0))
+    top, bottom = plan.height - plan.edge_mm - plan.title_pt * 1.1, plan.edge_mm + plan.foot_mm
+    sheet = 0
+    while True:
+        sheet += 1
+        for column in range(columns):
+            yield _Room(sheet=sheet, x=plan.edge_mm + column * (width + 4.0), top=top, bottom=bottom)
+
+
+def _flow(counts: Sequence[int], plan: Plan, top_mm: float, bottom_mm: float, *, coded: bool) -> tuple[Part, ...]:
+    rooms = _rooms(plan, top_mm, bottom_mm)
+    room = next(rooms)
+    top = room.top
+    parts: list[Part] = []
+    first = 0
+    for kind, count in zip(("blocks", "rest", "elsewhere"), counts, strict=True):
+        left, begins = count, True
+        coded_here = coded and kind == "blocks"
+        row = CODE_ROW_MM if coded_here else plan.row_mm if kind == "blocks" else plan.dense_mm
+        abreast = 1 if kind == "blocks" else DENSE_COLUMNS
+        head = head_mm(plan, kind)  # type: ignore[arg-type] # a tuple's literals are read as plain str
+        while left:
+            # Room for the sum is kept in every part, so that it never stands alone.
+            fit = int((top - room.bottom - 3 * head) // row) * abreast
+            if fit < min(left, 2 * abreast):
+                room = next(rooms)
+                top = room.top
+                continue
+            rows = min(fit, left)
+            part = Part(
+                kind=kind,  # type: ignore[arg-type] # as above
+                sheet=room.sheet,
+                x_mm=room.x,
+                top_mm=top,
+                width_mm=plan.column_width,
+                row_mm=row,
+                first=first,
+                last=first + rows,
+                begins=begins,
+                ends=rows == left,
+                coded=coded_here,
+            )
+            parts.append(part)
+            top -= part.heads * head + part.lines * row + _BETWEEN_MM
+            first, left, begins = first + rows, left - rows, False
+    return tuple(parts)
