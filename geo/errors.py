@@ -4,6 +4,11 @@ Wrong use and unreadable input raise; a flaw in the data is a finding
 (`geo.findings`), a row in a table, and the run goes on.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 class GeoError(Exception):
     """Something the caller must mend: the message names what, where and what to do."""
@@ -27,6 +32,14 @@ class GeometryTypeError(GeoError):
 
 class MismatchError(GeoError):
     """Two layers do not belong together: other county, other place, other system."""
+
+
+class ShiftError(GeoError):
+    """A village lies so far off the survey that someone must accept it first; ``shifts`` is the table."""
+
+    def __init__(self, message: str, *, shifts: "pd.DataFrame") -> None:
+        super().__init__(message)
+        self.shifts = shifts
 
 
 class CodeError(GeoError):

@@ -22,6 +22,7 @@ WORKSPACE_VERSION: Final = 1  # of the layers and columns promised to users; kep
 LAYER_TITLES: Final = {
     "patches": "耕地图斑",
     "parcels": "承包地块",
+    "parcels_original": "承包地块（改正前）",
     "pieces": "剩余图块",
     "villages": "村界",
     "findings": "问题清单",

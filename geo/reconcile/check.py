@@ -19,6 +19,8 @@ from geopandas import GeoDataFrame
 from geo.area import ellipsoidal_area
 from geo.findings import findings, joined
 from geo.reconcile import parcel_rules, survey_rules  # each enters its rules in the registry
+from geo.reconcile.align import Alignment, AlignSettings, align
+from geo.reconcile.classify import is_farmland
 from geo.reconcile.homes import Homes, homes
 from geo.reconcile.overlay import OverlaySettings, cores
 from geo.reconcile.rules import RULES, CheckSettings, Context
@@ -36,12 +38,19 @@ class Checked:
 
     sources: Sources
     homes: Homes
+    alignment: Alignment
     geometry_area: "pd.Series[float]"  # ellipsoidal m2 of each survey patch
     findings: pd.DataFrame
 
 
-def check(sources: Sources, settings: CheckSettings | None = None, *, jobs: int = 0) -> Checked:
-    """Repair what must be, then run every rule of the registry.
+def check(
+    sources: Sources,
+    settings: CheckSettings | None = None,
+    *,
+    aligning: AlignSettings | None = None,
+    jobs: int = 0,
+) -> Checked:
+    """Repair what must be, lay the parcels where they belong, then run every rule of the registry.
 
     Parameters
     ----------
@@ -49,31 +58,54 @@ def check(sources: Sources, settings: CheckSettings | None = None, *, jobs: int 
         As `geo.reconcile.sources.prepared` gives them.
     settings : CheckSettings, optional
         Tolerances.
+    aligning : AlignSettings, optional
+        How parcels are moved onto the survey; what waits to be accepted is a finding here.
     jobs : int
         Threads; 0 takes every core.
 
     Returns
     -------
     Checked
-        The same rows; geometry that was valid is untouched.
+        The same rows; geometry that was valid and lay right is untouched.
     """
-    checked = mended(sources)
+    checked = mended(sources, aligning, stop=False, jobs=jobs)
     with ThreadPoolExecutor(cores(jobs)) as pool:
         found = list(pool.map(lambda task: task(), rule_tasks(checked, settings, jobs=jobs)))
     return replace(checked, findings=joined([checked.findings, *found]))
 
 
-def mended(sources: Sources) -> Checked:
-    """What the main job builds on: repairs and villages, with their findings, before any rule has run."""
+def mended(
+    sources: Sources, aligning: AlignSettings | None = None, *, stop: bool = True, jobs: int = 0
+) -> Checked:
+    """What the main job builds on: repairs, villages and shifts, with their findings, before any rule has run.
+
+    Raises
+    ------
+    ShiftError
+        If ``stop``, and a shift waits to be accepted.
+    """
     sources, repairs = _repaired(sources)
     with ThreadPoolExecutor(max_workers=1) as pool:
         area = pool.submit(ellipsoidal_area, sources.survey)
         where = homes(sources)
+        alignment = align(
+            sources.parcels,
+            sources.survey[is_farmland(sources.survey["land_class"]).to_numpy(dtype=bool)],
+            villages=where.parcel_village,
+            names=where.village_names,
+            settings=aligning,
+            stop=stop,
+            jobs=jobs,
+        )
+        sources = replace(sources, parcels=alignment.parcels)
+        if len(alignment.original):
+            where = homes(sources)
     return Checked(
         sources=sources,
         homes=where,
+        alignment=alignment,
         geometry_area=area.result(),
-        findings=joined([*repairs, where.findings]),
+        findings=joined([*repairs, where.findings, alignment.findings]),
     )
 
 

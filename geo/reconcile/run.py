@@ -9,7 +9,7 @@ there to the same result.
 import json
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final
 
 import geopandas as gpd
@@ -24,6 +24,7 @@ from geo.area import apportion, ellipsoidal_area, mu, net_area
 from geo.codes import lookup
 from geo.errors import InputError, MismatchError
 from geo.findings import findings, gather
+from geo.reconcile.align import AlignSettings
 from geo.reconcile.balance import balance
 from geo.reconcile.border import BorderSettings, border_error, border_finding
 from geo.reconcile.check import Checked, mended, rule_tasks
@@ -52,6 +53,7 @@ class Settings:
 
     share_based_share: float = 0.5  # of a village's rights records in shares: from here on it is share-based
     check: CheckSettings = field(default_factory=CheckSettings)
+    align: AlignSettings = field(default_factory=AlignSettings)
     overlay: OverlaySettings = field(default_factory=OverlaySettings)
     border: BorderSettings = field(default_factory=BorderSettings)
     shape: ShapeSettings = field(default_factory=ShapeSettings)
@@ -73,6 +75,7 @@ class Reconciliation:
 
     patches: GeoDataFrame
     parcels: GeoDataFrame
+    parcels_original: GeoDataFrame  # those that were moved, where they lay
     pieces: GeoDataFrame
     villages: GeoDataFrame
     findings: GeoDataFrame
@@ -83,8 +86,7 @@ class Reconciliation:
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Layers by name, as a workspace keeps them."""
-        names = ("patches", "parcels", "pieces", "villages", "findings", "shifts", "balance", "code_register")
-        return {name: getattr(self, name) for name in names}
+        return {item.name: getattr(self, item.name) for item in fields(self) if item.name != "settings"}
 
 
 def reconcile(  # noqa: PLR0913 - every layer a county may have, by name
@@ -145,6 +147,8 @@ def reconcile(  # noqa: PLR0913 - every layer a county may have, by name
         If the survey has no farmland that can be laid out.
     MismatchError
         If rights are given and none of them names a contract parcel.
+    ShiftError
+        If a village lies off by more than ``settings.align.stop_m`` and nobody accepted it.
     BalanceError
         If areas do not add up: a fault of this program.
     """
@@ -161,7 +165,7 @@ def reconcile(  # noqa: PLR0913 - every layer a county may have, by name
             extent=extent,
         )
     )
-    checked = mended(sources)
+    checked = mended(sources, settings.align, jobs=settings.jobs)
     farmland, notes = _farmland(checked, settings)
     covering, evidence, more = _roles(checked)
     work = _Work(
@@ -198,10 +202,11 @@ def reconcile(  # noqa: PLR0913 - every layer a county may have, by name
     return Reconciliation(
         patches=_layer(laid, "patches", crs),
         parcels=_layer(checked.sources.parcels, "parcels", crs),
+        parcels_original=checked.alignment.original,
         pieces=pieces,
         villages=_villages(checked),
         findings=gather(every, crs),
-        shifts=conform(pd.DataFrame(), "shifts"),
+        shifts=checked.alignment.shifts,
         balance=balance(laid, pieces, covered, names, checked.homes.issuer_village),
         code_register=allocation.register,
         settings=settings,

@@ -1,0 +1,429 @@
+"""How far each village's contract parcels lie off the survey, and the parcels moved onto it.
+
+The two maps were made years apart on different datums, by different crews. A
+village is moved as one, by a movement found from the borders alone, and only
+where that movement is beyond doubt; a village where it is not stays as it was
+delivered, and the table says why. Nobody's border is drawn anew.
+
+Source: the search over the offset of two layers, the warning from 2 m and the
+stop from 10 m on, are project rules; no standard sets them.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NamedTuple
+
+import geopandas as gpd
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import shapely
+from geopandas import GeoDataFrame
+
+from geo.errors import ShiftError
+from geo.findings import findings, joined
+from geo.reconcile.match import Match, Movement, match
+from geo.reconcile.overlay import cores
+from geo.schema import column_names, conform
+
+Geometries = npt.NDArray[np.object_]
+Rows = npt.NDArray[np.intp]
+Mode = Literal["auto", "none"]
+
+MEANT_TO_MATCH: Final = ("10", "21", "22", "23")  # parcel classes that are farmland on the survey too
+_WINDS: Final = (
+    "东", "东北偏东", "东北", "东北偏北", "北", "西北偏北", "西北", "西北偏西",
+    "西", "西南偏西", "西南", "西南偏南", "南", "东南偏南", "东南", "东南偏东",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenShift:
+    """What someone decided for one batch: a movement, or to let it lie."""
+
+    shift_key: str
+    accepted: bool
+    movement: Movement | None = None  # None with ``accepted``: whatever is found is accepted, however far
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlignSettings:
+    """What is moved, and what is sure enough to be moved."""
+
+    mode: Mode = "auto"
+    accept_far: bool = False  # shifts of more than ``stop_m`` are applied without being named one by one
+    given: tuple[GivenShift, ...] = ()  # goes before what is found
+    reach_m: float = 150.0  # an unconverted datum lies up to about this far off
+    warn_m: float = 2.0
+    stop_m: float = 10.0
+    least_m: float = 0.2  # what lies off less stays where it is
+    least_sigmas: float = 3.0  # and what lies off less than this many standard errors
+    min_parcels: int = 30  # fewer say nothing of a village
+    max_error_m: float = 0.15  # standard error from which on a movement is in doubt
+    max_second_peak: float = 0.6  # a second place this good is another field, not noise
+    min_matched_share: float = 0.05  # of the parcels' borders; chance alone matches 1-3 %
+    part_m: float = 0.5  # a group that lies off its village by more than this is looked at by itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Alignment:
+    """Parcels where they are laid, where they lay, and the shifts between."""
+
+    parcels: GeoDataFrame  # all rows; ``shift_key`` where moved
+    original: GeoDataFrame  # layer parcels_original: the rows that were moved
+    shifts: pd.DataFrame  # layer shifts
+    findings: pd.DataFrame
+
+
+class _Batch(NamedTuple):
+    """Parcels that were drawn together."""
+
+    village: str
+    name: str
+    rows: Rows  # positions in the parcels
+
+    @property
+    def key(self) -> str:
+        return f"{self.village}/{self.name}" if self.name else self.village
+
+
+def align(  # noqa: PLR0913 - two layers, where the rows belong, and how
+    parcels: GeoDataFrame,
+    farmland: GeoDataFrame,
+    *,
+    villages: "pd.Series[str]",
+    names: dict[str, str] | None = None,
+    settings: AlignSettings | None = None,
+    stop: bool = True,
+    jobs: int = 0,
+) -> Alignment:
+    """Find how far each village's parcels lie off, and move those for which it is certain.
+
+    Parameters
+    ----------
+    parcels : GeoDataFrame
+        Contract parcels (layer ``parcels``), in the survey's CRS.
+    farmland : GeoDataFrame
+        Farmland patches of the survey, of all villages.
+    villages : Series of str
+        Village of each parcel, on the index of ``parcels``.
+    names : dict, optional
+        Village names by code.
+    settings : AlignSettings, optional
+    stop : bool
+        Raise where a shift waits to be accepted; else it is a finding and nothing is moved there.
+    jobs : int
+        Threads, 0 for one a core; never changes the answer.
+
+    Returns
+    -------
+    Alignment
+        One row of shifts a village, or a batch where a village has several
+        that lie apart. A parcel of no batch stays.
+
+    Raises
+    ------
+    ShiftError
+        If a village certainly lies off by more than ``settings.stop_m`` and
+        nobody accepted it; the error carries the table of shifts.
+    """
+    settings = settings or AlignSettings()
+    laid = parcels.assign(shift_key="")
+    if settings.mode == "none" and not settings.given:
+        return Alignment(
+            parcels=laid,
+            original=_original(parcels, np.zeros(0, dtype=np.intp), laid),
+            shifts=conform(pd.DataFrame(), "shifts"),
+            findings=joined([]),
+        )
+    shapes = np.asarray(parcels.geometry.array)
+    land = np.asarray(farmland.geometry.array)
+    land = land[~(shapely.is_missing(land) | shapely.is_empty(land))]
+    tree = shapely.STRtree(land)
+    given = {shift.shift_key: shift for shift in settings.given}
+    known = {key.partition("/")[0] for key in given}
+
+    def one(batch: _Batch) -> list[tuple[_Batch, Match | None]]:
+        if settings.mode == "none" and batch.village not in known:
+            return []
+        near = land[tree.query(shapely.box(*_grown(shapes[batch.rows], settings.reach_m)))]
+        return _found(parcels, shapes, batch, near, settings)
+
+    with ThreadPoolExecutor(cores(jobs)) as pool:
+        found = [pair for pairs in pool.map(one, _batches(parcels, villages)) for pair in pairs]
+    described = [_described(batch, result, given, settings, names or {}) for batch, result in found]
+    table = conform(pd.DataFrame([row for row, _, _ in described]), "shifts")
+    table = table.sort_values("shift_key", kind="stable").reset_index(drop=True)
+    if stop and (waiting := [row for row, _, rule in described if rule == "shift_far"]):
+        raise ShiftError(_waiting(waiting, settings.stop_m), shifts=table)
+
+    moved = shapes.copy()
+    key = np.full(len(shapes), "", dtype=object)
+    for (batch, _), (row, movement, _) in zip(found, described, strict=True):
+        if movement is not None:
+            moved[batch.rows] = shapely.transform(shapes[batch.rows], movement)
+            key[batch.rows] = row["shift_key"]
+    laid = laid.assign(shift_key=pd.Series(key, index=laid.index, dtype="str")).set_geometry(
+        gpd.GeoSeries(moved, index=laid.index, crs=parcels.crs)
+    )
+    notes = [
+        _note(rule, row, shapes[batch.rows])
+        for (batch, _), (row, _, rule) in zip(found, described, strict=True)
+        if rule
+    ]
+    return Alignment(
+        parcels=laid,
+        original=_original(parcels, np.flatnonzero(key != ""), laid),
+        shifts=table,
+        findings=joined(notes),
+    )
+
+
+def movement_of(shift: "pd.Series[Any]") -> Movement:
+    """Movement that a row of shifts describes: as it was applied, vertex by vertex."""
+    return Movement(
+        dx_m=float(shift["dx_m"]),
+        dy_m=float(shift["dy_m"]),
+        rotation_rad=float(np.deg2rad(shift["rotation_deg"])),
+        scale=1 + float(shift["scale_ppm"]) / 1e6,
+        origin_x=float(shift["origin_x_m"]),
+        origin_y=float(shift["origin_y_m"]),
+    )
+
+
+def _batches(parcels: GeoDataFrame, villages: "pd.Series[str]") -> list[_Batch]:
+    """Parcels by village, and by file where a village comes in several."""
+    drawn = (parcels.geometry.notna() & ~parcels.geometry.is_empty).to_numpy(dtype=bool)
+    rows = pd.DataFrame(
+        {"village": villages.to_numpy(), "file": parcels["source_file"].fillna("").to_numpy()}
+    )
+    rows = rows[drawn & rows["village"].ne("").to_numpy(dtype=bool)]
+    out = []
+    for village, mine in rows.groupby("village", sort=True):
+        files = mine["file"].value_counts()
+        several = [name for name in sorted(files.index) if files[name] >= _LEAST_BATCH]
+        if len(several) < 2:  # noqa: PLR2004 - one file, or one and strays
+            out.append(_Batch(str(village), "", mine.index.to_numpy(dtype=np.intp)))
+            continue
+        # Strays of further files go with the largest.
+        home = mine["file"].where(mine["file"].isin(several), str(files.index[0]))
+        out += [
+            _Batch(str(village), str(name), part.index.to_numpy(dtype=np.intp))
+            for name, part in mine.groupby(home, sort=True)
+        ]
+    return out
+
+
+_LEAST_BATCH: Final = 30
+
+
+def _grown(shapes: Geometries, by: float) -> tuple[float, float, float, float]:
+    """Frame of nearly all shapes, and so much more on each side; a stray one does not widen it."""
+    bounds = shapely.bounds(shapes)
+    west, south = np.quantile(bounds[:, :2], 0.005, axis=0) - by
+    east, north = np.quantile(bounds[:, 2:], 0.995, axis=0) + by
+    return float(west), float(south), float(east), float(north)
+
+
+def _found(
+    parcels: GeoDataFrame, shapes: Geometries, batch: _Batch, near: Geometries, settings: AlignSettings
+) -> list[tuple[_Batch, Match | None]]:
+    """The batch with its match; groups of it that lie elsewhere become batches of their own."""
+    meant = batch.rows[parcels["parcel_class"].isin(MEANT_TO_MATCH).to_numpy(dtype=bool)[batch.rows]]
+    if len(meant) < settings.min_parcels or not len(near):
+        return [(batch, None)]
+    issuers = parcels["issuer_code"].fillna("").to_numpy(dtype=object)
+    groups, labels = np.unique(issuers[meant].astype(str), return_inverse=True)
+    result = match(
+        shapes[meant],
+        near,
+        labels=labels.astype(np.intp) if len(groups) > 1 else None,
+        reach_m=settings.reach_m,
+    )
+    if result is None or not result.parts:
+        return [(batch, result)]
+    apart: list[tuple[_Batch, Match | None]] = []
+    for part in result.parts:
+        off = float(np.hypot(part.dx_m, part.dy_m))
+        lost = part.matched_share < result.matched_share / _LOST
+        if not (lost or off > max(settings.part_m, _PART_SIGMAS * part.error_m)):
+            continue
+        group = str(groups[part.label])
+        own = batch.rows[issuers[batch.rows].astype(str) == group]
+        if len(own) < settings.min_parcels:
+            continue
+        theirs = match(shapes[meant[labels == part.label]], near, reach_m=settings.reach_m)
+        if theirs is None or _doubt(theirs, len(own), settings):
+            continue
+        here = shapely.get_coordinates(shapes[own])
+        if float(np.hypot(*(theirs.movement(here) - result.movement(here)).T).mean()) < settings.part_m:
+            continue
+        name = f"{batch.name}/{group}" if batch.name else group
+        apart.append((_Batch(batch.village, name, own), theirs))
+    if not apart:
+        return [(batch, result)]
+    gone = np.concatenate([own.rows for own, _ in apart])
+    rest = _Batch(batch.village, batch.name, np.setdiff1d(batch.rows, gone))
+    if not len(rest.rows):
+        return apart
+    remaining = np.setdiff1d(meant, gone)
+    again = match(shapes[remaining], near, reach_m=settings.reach_m) if len(remaining) else None
+    return [(rest, again), *apart]
+
+
+_LOST: Final = 2.5  # a group matched this many times less than its village lies elsewhere altogether
+_PART_SIGMAS: Final = 4.0
+
+
+def _doubt(result: Match, count: int, settings: AlignSettings) -> str:
+    """Why a match is not to be trusted; empty if it is."""
+    if result.matched_share < settings.min_matched_share:
+        return f"只有 {result.matched_share:.1%} 的地块边界与图斑边界对得上"
+    if min(count, result.matched) < settings.min_parcels:
+        return f"能对上图斑边界的地块只有 {result.matched} 个"
+    if result.second_peak > settings.max_second_peak:
+        return f"另有一处位置几乎同样吻合（次峰 {result.second_peak:.2f}），可能错开一道地坎"
+    if result.error_m > settings.max_error_m:
+        return f"中误差 {result.error_m:.2f} m，超过 {settings.max_error_m:.2f} m"
+    return ""
+
+
+def _described(  # noqa: PLR0911 - one return a verdict
+    batch: _Batch,
+    result: Match | None,
+    given: dict[str, GivenShift],
+    settings: AlignSettings,
+    names: dict[str, str],
+) -> tuple[dict[str, object], Movement | None, str]:
+    """A row of shifts, the movement to apply if any, and the rule of the finding it makes."""
+    decision = given.get(batch.key)
+    row: dict[str, object] = {
+        "shift_key": batch.key,
+        "village_code": batch.village,
+        "village_name": names.get(batch.village, ""),
+        "batch": batch.name,
+        "parcel_count": len(batch.rows),
+        "accepted": False,
+        "confidence": "none",
+    }
+    doubt = "地块太少，无法判断" if result is None else _doubt(result, len(batch.rows), settings)
+    if result is not None:
+        row |= _figures(result) | {"confidence": "low" if doubt else "high"}
+    if decision is not None and (decision.movement is not None or not decision.accepted):
+        return _decided(row, decision)
+    if result is None:
+        return row | {"reason": doubt}, None, "shift_unknown"
+    size = _size(result)
+    accepted = decision is not None and decision.accepted
+    off = f"整体偏{row['direction']} {size:.2f} m（中误差 {result.error_m:.2f} m）"
+    if result.matched_share < settings.min_matched_share:
+        return row | {"reason": f"{doubt}；未作移动"}, None, "parcels_do_not_fit"
+    if accepted:
+        return (
+            row | {"accepted": True, "reason": f"{off}，依据 --align 文件采用"},
+            result.movement,
+            "shift_given",
+        )
+    far = size > settings.stop_m and not settings.accept_far
+    if far and result.second_peak <= settings.max_second_peak:
+        return row | {"reason": f"{off}，待确认"}, None, "shift_far"
+    if doubt:
+        return row | {"reason": f"可能{off}，但{doubt}；未作移动"}, None, "shift_doubtful"
+    if size < max(settings.least_m, settings.least_sigmas * result.error_m):
+        return row | {"reason": f"{off}，在精度以内，不移动"}, None, ""
+    rule = "shift_large" if size > settings.warn_m else "shift_mended"
+    return row | {"accepted": True, "reason": f"{off}，已改正"}, result.movement, rule
+
+
+def _size(result: Match) -> float:
+    """How far parcels lie off on average, turn and scale included, m."""
+    move = result.movement
+    turned = np.hypot(move.rotation_rad, move.scale - 1) * result.radius_m
+    return float(np.hypot(np.hypot(move.dx_m, move.dy_m), turned))
+
+
+def _figures(result: Match) -> dict[str, object]:
+    move = result.movement
+    return {
+        "distance_m": round(float(np.hypot(move.dx_m, move.dy_m)), 3),
+        "direction": _direction(-move.dx_m, -move.dy_m),
+        "dx_m": move.dx_m,
+        "dy_m": move.dy_m,
+        "rotation_deg": float(np.rad2deg(move.rotation_rad)),
+        "scale_ppm": (move.scale - 1) * 1e6,
+        "origin_x_m": move.origin_x,
+        "origin_y_m": move.origin_y,
+        "model": result.model,
+        "error_m": round(result.error_m, 4),
+        "rms_m": round(result.rms_m, 4),
+        "median_m": round(result.median_m, 4),
+        "inset_m": round(result.inset_m, 4),
+        "matched_share": round(result.matched_share, 4),
+        "matched_count": result.matched,
+        "second_peak": round(result.second_peak, 4),
+        "condition": round(result.condition, 4),
+    }
+
+
+def _decided(row: dict[str, object], decision: GivenShift) -> tuple[dict[str, object], Movement | None, str]:
+    """A row as someone decided it; what was measured stays beside it."""
+    move = decision.movement
+    if not decision.accepted or move is None:
+        return row | {"reason": "依据 --align 文件不移动"}, None, "shift_declined"
+    row |= {
+        "accepted": True,
+        "confidence": "given",
+        "distance_m": round(float(np.hypot(move.dx_m, move.dy_m)), 3),
+        "direction": _direction(-move.dx_m, -move.dy_m),
+        "dx_m": move.dx_m,
+        "dy_m": move.dy_m,
+        "rotation_deg": float(np.rad2deg(move.rotation_rad)),
+        "scale_ppm": (move.scale - 1) * 1e6,
+        "origin_x_m": move.origin_x,
+        "origin_y_m": move.origin_y,
+        "model": "similarity",
+        "reason": "依据 --align 文件给定的参数改正",
+    }
+    return row, move, "shift_given"
+
+
+def _direction(east: float, north: float) -> str:
+    """Where a vector points, as one of sixteen directions."""
+    sixteenth = round(float(np.rad2deg(np.arctan2(north, east))) / 22.5)
+    return _WINDS[sixteenth % 16]
+
+
+def _waiting(rows: list[dict[str, object]], stop_m: float) -> str:
+    """What must be accepted before anything is printed, in one line."""
+    lines = [
+        f"{row['village_name'] or ''}（{row['shift_key']}）偏{row['direction']} {row['distance_m']:.1f} m"
+        for row in rows
+    ]
+    return (
+        f"{len(rows)} 个村（批次）的确权地块整体偏移超过 {stop_m:g} m，需确认后再套合："
+        + "；".join(lines[:_LISTED])
+        + ("…" if len(lines) > _LISTED else "")
+        + "。多为坐标基准未转换；确认无误请加 --accept-shifts，或在 --align 文件中逐村采用"
+    )
+
+
+_LISTED: Final = 10
+
+
+def _note(rule: str, row: dict[str, object], shapes: Geometries) -> pd.DataFrame:
+    """A finding on one batch, placed in its middle."""
+    name = f"{row['village_name'] or ''}（{row['shift_key']}）"
+    text = f"{name}确权地块{row['reason']}"
+    if row["accepted"]:
+        text += f"：东移 {row['dx_m']:.2f} m，北移 {row['dy_m']:.2f} m，旋转 {row['rotation_deg']:.4f}°"
+    west, south, east, north = _grown(shapes, 1.0)
+    place = GeoDataFrame(
+        {"village_code": [row["village_code"]]}, geometry=[shapely.box(west, south, east, north)]
+    )
+    return findings(rule, text, layer="parcels", rows=place, row_code=str(row["shift_key"]))
+
+
+def _original(parcels: GeoDataFrame, rows: Rows, laid: GeoDataFrame) -> GeoDataFrame:
+    table = parcels.iloc[rows].assign(shift_key=laid["shift_key"].iloc[rows])
+    out = conform(table, "parcels_original")[[*column_names("parcels_original"), "geometry"]]
+    return gpd.GeoDataFrame(out, geometry="geometry", crs=parcels.crs).reset_index(drop=True)

@@ -1,0 +1,535 @@
+"""Where one set of outlines lies best on another: found from the outlines alone, with an honest error.
+
+Every outline is cut into short edges that know which way is out. Summed on a
+raster as vectors, edges that two neighbours share cancel, and what is left
+correlates in one sharp peak, however far off the map lies. From there edges
+are paired with the nearest edge that faces the same way, and the movement is
+the one that brings them together, by least squares in which an edge without a
+partner has no say.
+
+Sources: phase-plane registration by FFT after Kuglin and Hines (1975);
+point-to-line matching after Chen and Medioni (1992); mixture weights after
+Dempster, Laird and Rubin (1977); errors by the sandwich of White (1980),
+summed within each outline first, as one hand drew it in one go.
+"""
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+import shapely
+from scipy.ndimage import gaussian_filter, maximum_filter
+from scipy.spatial import cKDTree
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
+Geometries = npt.NDArray[np.object_]
+
+Columns = tuple[int, ...]
+
+_STEP_M: Final = 8.0  # longest edge
+_PIXEL_M: Final = 6.0  # of the raster that finds a shift of any size
+_MOST_PIXELS: Final = 800  # on a side: beyond, pixels grow
+_LOBE_M: Final = 15.0  # two tops of that raster nearer than this are one
+_CLEAR: Final = 0.5  # a second top up to this share of the first needs no second look
+_CANDIDATES: Final = 4
+_TURNS_DEG: Final = (-0.5, -0.25, 0.25, 0.5)
+
+_FINE_PIXEL_M: Final = 1.5  # of the raster that looks for a second place nearby
+_FINE_REACH_M: Final = 33.0
+_FINE_TILE_M: Final = 222.0
+_FINE_TILES: Final = 6
+_FINE_LOBE_M: Final = 3.0  # two tops of that raster nearer than this are one
+_FINE_LOBE_SPREADS: Final = 2.5  # or than this many times the noise of the outlines
+
+_FACING_M: Final = 10.0  # edges that face opposite ways are as far apart as edges twice this distance away
+_AGREE: Final = 0.9  # cosine of the angle between paired edges
+_RADII_M: Final = (14.0, 8.0, 5.0, 5.0)  # how far a partner may lie, round by round
+_POINTS: Final = 2_500  # edges that are paired on the way
+_MOST_POINTS: Final = 15_000  # and at the end
+_LEAST_PAIRS: Final = 30
+_LEAST_SPREAD_M: Final = 0.02
+_EVIDENT: Final = 3.0  # standard errors from which on a turn or a scale is believed
+_LEAST_TURN_M: Final = 0.1  # if it moves the outlines by at least this much on average
+
+_INSET, _TURN, _GROWTH = 2, 3, 4  # columns of the design, after the shift's two
+_TRANSLATION: Final = (0, 1, _INSET)
+_RIGID: Final = (0, 1, _INSET, _TURN)
+_SIMILARITY: Final = (0, 1, _INSET, _TURN, _GROWTH)
+
+
+class Edges(NamedTuple):
+    """Short pieces of outlines."""
+
+    point: Floats  # n x 2, middle of each, m
+    out: Floats  # n x 2, unit vector that leaves the polygon
+    length: Floats  # n, m
+    of: Rows  # n, polygon of each
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Movement:
+    """A similarity: scaled and turned about an origin, then moved."""
+
+    dx_m: float = 0.0
+    dy_m: float = 0.0
+    rotation_rad: float = 0.0  # counter-clockwise
+    scale: float = 1.0
+    origin_x: float = 0.0
+    origin_y: float = 0.0
+
+    def __call__(self, points: Floats) -> Floats:
+        """Points (n x 2) where they come to lie."""
+        turn, size = self.rotation_rad, self.scale
+        matrix = size * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        origin = np.array([self.origin_x, self.origin_y])
+        return np.asarray((points - origin) @ matrix.T + origin + (self.dx_m, self.dy_m))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """How far a part of the outlines still lies off when all have been moved as one."""
+
+    label: int
+    dx_m: float
+    dy_m: float
+    error_m: float
+    matched_share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """How outlines must be moved to lie on others, and how far that can be trusted."""
+
+    movement: Movement
+    error_m: float  # standard error of where an outline comes to lie, over all outlines
+    rms_m: float  # of the distance between paired edges, at right angles to them
+    median_m: float  # of its amount
+    inset_m: float  # how far the outlines stay inside those they lie on
+    matched_share: float  # of the length of the outlines
+    matched: int  # outlines that have a partner
+    second_peak: float  # score of the second best place over that of the best
+    condition: float  # how well the weaker direction is held, against the stronger: 0..1
+    model: str  # translation, rigid or similarity
+    radius_m: float  # root mean square distance of the outlines from the origin
+    parts: tuple[Part, ...] = ()  # by label, where labels were given
+
+
+def edges(polygons: Geometries, step: float = _STEP_M) -> Edges:
+    """Outlines cut into edges of at most ``step`` metres.
+
+    Parameters
+    ----------
+    polygons : array of Polygon or MultiPolygon, n
+        In metres. Empty and missing ones give no edges.
+    step : float
+        m
+
+    Returns
+    -------
+    Edges
+        In order of polygons and along each ring, holes too.
+    """
+    shapes, owner = shapely.get_parts(shapely.orient_polygons(polygons), return_index=True)
+    rings, of_shape = shapely.get_rings(shapes, return_index=True)
+    xy, ring = shapely.get_coordinates(rings, return_index=True)
+    if not len(xy):
+        return Edges(np.empty((0, 2)), np.empty((0, 2)), np.empty(0), np.empty(0, dtype=np.intp))
+    within = ring[1:] == ring[:-1]
+    start, along = xy[:-1][within], (xy[1:] - xy[:-1])[within]
+    of = owner[of_shape[ring[:-1][within]]]
+    length = np.hypot(along[:, 0], along[:, 1])
+    seen = length > 0
+    start, along, of, length = start[seen], along[seen], of[seen], length[seen]
+    count = np.ceil(length / step).astype(np.intp)
+    side = np.repeat(np.arange(len(length)), count)
+    nth = np.arange(len(side)) - np.repeat(np.cumsum(count) - count, count)
+    point = start[side] + ((nth + 0.5) / count[side])[:, None] * along[side]
+    out = np.stack((along[side, 1], -along[side, 0]), axis=1) / length[side, None]
+    return Edges(point, out, (length / count)[side], of[side])
+
+
+def match(
+    outlines: Geometries, onto: Geometries, *, labels: Rows | None = None, reach_m: float = 150.0
+) -> Match | None:
+    """The movement that lays outlines onto others.
+
+    Parameters
+    ----------
+    outlines, onto : array of Polygon or MultiPolygon
+        In one projected CRS in metres; any number of either.
+    labels : array of int, optional
+        Part each outline belongs to: those drawn by one crew, say.
+    reach_m : float
+        How far off they may lie.
+
+    Returns
+    -------
+    Match, or None
+        None where too little lies near to say anything at all.
+    """
+    moving = edges(outlines)
+    if not len(moving.of):
+        return None
+    # One outline that was placed on the far side of the county must not make a raster of the county.
+    low, high = np.quantile(moving.point, (0.005, 0.995), axis=0)
+    frame = (low - reach_m, high + reach_m)
+    moving = _chosen(moving, _within(moving.point, frame))
+    there = edges(onto)
+    there = _chosen(there, _within(there.point, frame))
+    if min(len(moving.of), len(there.of)) < _LEAST_PAIRS:
+        return None
+    scene = _scene(moving, there)
+    start, second = _begin(scene, reach_m)
+    found = _settled(scene, start)
+    if found is None:
+        return None
+    state, solution = found
+    second = max(second, _second_nearby(scene, state, solution.spread))
+    return _judged(scene, state, second, np.zeros(0, dtype=np.intp) if labels is None else labels)
+
+
+class _State(NamedTuple):
+    """A similarity in metres: shift, then turn and growth as they move an edge at the mean radius."""
+
+    shift: Floats
+    turn: float = 0.0
+    growth: float = 0.0
+
+
+class _Scene(NamedTuple):
+    """Moving edges, the edges they shall lie on, and a tree of the latter by place and facing."""
+
+    moving: Edges
+    there: Edges
+    origin: Floats
+    radius: float
+    tree: cKDTree
+
+
+class _Pairs(NamedTuple):
+    """Moving edges, each with the nearest that faces the same way."""
+
+    of: Rows
+    design: Floats  # n x 5: shift east, shift north, inset, turn, growth
+    gap: Floats  # m, along the normal
+    length: Floats  # m
+    reach: float  # no partner is further off
+    whole: float  # m, of all outlines
+
+
+class _Solution(NamedTuple):
+    """A movement of paired edges, and how much each of them has to say."""
+
+    step: Floats  # 5, m
+    weight: Floats  # chance of being a true pair, times length
+    miss: Floats  # m, what is left of the gap
+    spread: float  # m, standard deviation of true pairs
+    gain: float  # log likelihood a metre of outline, over that of none having a partner
+
+
+def _chosen(these: Edges, which: npt.NDArray[np.bool_]) -> Edges:
+    return Edges(these.point[which], these.out[which], these.length[which], these.of[which])
+
+
+def _within(point: Floats, frame: tuple[Floats, Floats]) -> npt.NDArray[np.bool_]:
+    (west, south), (east, north) = frame
+    x, y = point[:, 0], point[:, 1]
+    return np.asarray((x >= west) & (x <= east) & (y >= south) & (y <= north))
+
+
+def _thinned(these: Edges, most: int) -> Edges:
+    if len(these.of) <= most:
+        return these
+    rows = np.linspace(0, len(these.of) - 1, most).astype(np.intp)
+    return Edges(these.point[rows], these.out[rows], these.length[rows], these.of[rows])
+
+
+def _scene(moving: Edges, there: Edges) -> _Scene:
+    origin = np.average(moving.point, axis=0, weights=moving.length)
+    radius = float(np.sqrt(((moving.point - origin) ** 2).sum(axis=1).mean()))
+    place = np.c_[there.point, there.out * _FACING_M]
+    return _Scene(moving, there, origin, radius, cKDTree(place, balanced_tree=False, compact_nodes=False))
+
+
+def _movement(scene: _Scene, state: _State) -> Movement:
+    return Movement(
+        dx_m=float(state.shift[0]),
+        dy_m=float(state.shift[1]),
+        rotation_rad=state.turn / scene.radius,
+        scale=1 + state.growth / scene.radius,
+        origin_x=float(scene.origin[0]),
+        origin_y=float(scene.origin[1]),
+    )
+
+
+def _moved(these: Edges, move: Movement) -> Edges:
+    cos, sin = np.cos(move.rotation_rad), np.sin(move.rotation_rad)
+    return these._replace(point=move(these.point), out=these.out @ np.array([[cos, sin], [-sin, cos]]))
+
+
+def _paired(scene: _Scene, these: Edges, state: _State, reach: float) -> _Pairs | None:
+    """Pairs within ``reach``; None where they are too few."""
+    moved = _moved(these, _movement(scene, state))
+    limit = np.hypot(reach * 1.5, _FACING_M * np.sqrt(2 - 2 * _AGREE))
+    distance, nearest = scene.tree.query(
+        np.c_[moved.point, moved.out * _FACING_M], distance_upper_bound=limit
+    )
+    rows = np.flatnonzero(np.isfinite(distance))
+    partner = np.asarray(nearest, dtype=np.intp)
+    normal = scene.there.out[partner[rows]]
+    gap = ((scene.there.point[partner[rows]] - moved.point[rows]) * normal).sum(axis=1)
+    good = ((normal * moved.out[rows]).sum(axis=1) > _AGREE) & (np.abs(gap) < reach)
+    rows, normal, gap = rows[good], normal[good], gap[good]
+    if len(rows) < _LEAST_PAIRS:
+        return None
+    arm = (these.point[rows] - scene.origin) / scene.radius
+    turn = normal[:, 1] * arm[:, 0] - normal[:, 0] * arm[:, 1]
+    growth = (normal * arm).sum(axis=1)
+    design = np.c_[normal, np.ones(len(rows)), turn, growth]
+    return _Pairs(these.of[rows], design, gap, these.length[rows], reach, float(these.length.sum()))
+
+
+def _solved(pairs: _Pairs, free: Columns, spread: float, rounds: int) -> _Solution:
+    """Least squares over the ``free`` columns, each pair weighed by the chance that it is true."""
+    design = pairs.design[:, free]
+    share, step = 0.5, np.zeros(len(free))
+    inset = free.index(_INSET)
+    nothing = 1 / (2 * pairs.reach)
+    for turn in range(rounds):
+        miss = pairs.gap - design @ step
+        like = np.exp(-0.5 * (miss / spread) ** 2) / (spread * np.sqrt(2 * np.pi))
+        weight = pairs.length * share * like / (share * like + (1 - share) * nothing)
+        total = max(float(weight.sum()), 1e-9)
+        share = float(np.clip(total / pairs.length.sum(), 0.02, 0.98))
+        if turn == 0:
+            step[inset] = (weight * miss).sum() / total
+        else:
+            step = np.linalg.solve(_normal(design, weight), (design * weight[:, None]).T @ pairs.gap)
+        miss = pairs.gap - design @ step
+        spread = float(np.clip(np.sqrt((weight * miss**2).sum() / total), _LEAST_SPREAD_M, pairs.reach / 2))
+    like = np.exp(-0.5 * (miss / spread) ** 2) / (spread * np.sqrt(2 * np.pi))
+    gain = (pairs.length * np.log(1 - share + share * like / nothing)).sum() / pairs.whole
+    whole = np.zeros(5)
+    whole[list(free)] = step
+    return _Solution(whole, weight, miss, spread, float(gain))
+
+
+def _normal(design: Floats, weight: Floats) -> Floats:
+    matrix = (design * weight[:, None]).T @ design
+    return np.asarray(matrix + np.eye(len(matrix)) * 1e-9 * np.trace(matrix))
+
+
+def _after(state: _State, step: Floats) -> _State:
+    return _State(state.shift + step[:2], float(state.turn + step[3]), float(state.growth + step[4]))
+
+
+def _settled(scene: _Scene, state: _State) -> tuple[_State, _Solution] | None:
+    """Pair and move, round by round, with partners ever nearer."""
+    few = _thinned(scene.moving, _POINTS)
+    spread = _RADII_M[0] / 3
+    for reach in _RADII_M:
+        pairs = _paired(scene, few, state, reach)
+        if pairs is None:
+            return None
+        solution = _solved(pairs, _RIGID, spread, rounds=4)
+        state, spread = _after(state, solution.step), solution.spread
+    return state, solution
+
+
+class _Surface(NamedTuple):
+    """Agreement at every shift within a reach: rows northward, columns eastward, the middle unmoved."""
+
+    score: Floats
+    pixel: float
+
+
+class _Start(NamedTuple):
+    """A place to begin from, and how far it stands out, in standard deviations of the surface."""
+
+    state: _State
+    height: float
+
+
+def _begin(scene: _Scene, reach: float) -> tuple[_State, float]:
+    """The best place within ``reach`` and how near the second best comes to it, as a share."""
+    starts = _peaks(_coarse(scene.moving, scene.there, reach), 0.0)
+    if _second(starts) <= _CLEAR:
+        return starts[0].state, _second(starts)
+    # Outlines cancel where they meet, so a small village shows little; the directions of all edges show more.
+    starts = []
+    for turn in (0.0, *np.deg2rad(_TURNS_DEG).tolist()):
+        move = _movement(scene, _State(np.zeros(2), turn * scene.radius))
+        turned = _moved(scene.moving, move)
+        one, two = (_coarse(turned, scene.there, reach, fold) for fold in (1, 2))
+        starts += _peaks(_Surface(one.score + two.score, one.pixel), float(turn) * scene.radius)
+    starts = sorted(starts, key=lambda start: -start.height)[:_CANDIDATES]
+    ended = [end for start in starts if (end := _settled(scene, start.state)) is not None]
+    if not ended:
+        return _State(np.zeros(2)), 1.0
+    state, best = max(ended, key=lambda end: end[1].gain)
+    others = [solution.gain for end, solution in ended if np.hypot(*(end.shift - state.shift)) > _LOBE_M]
+    return state, float(max(others, default=0.0) / best.gain) if best.gain > 0 else 1.0
+
+
+def _coarse(moving: Edges, there: Edges, reach: float, fold: int = 2) -> _Surface:
+    """Agreement of the whole outlines, in standard deviations."""
+    frame = (moving.point.min(axis=0) - reach, moving.point.max(axis=0) + reach)
+    pixel = max(_PIXEL_M, float((frame[1] - frame[0]).max()) / _MOST_PIXELS)
+    spectrum = _spectrum(moving, _chosen(there, _within(there.point, frame)), frame, pixel, fold)
+    score = _unfolded(spectrum, round(reach / pixel))
+    return _Surface(score / max(float(score.std()), 1e-12), pixel)
+
+
+def _spectrum(
+    moving: Edges, there: Edges, frame: tuple[Floats, Floats], pixel: float, fold: int = 2
+) -> npt.NDArray[np.complex64]:
+    """Cross-spectrum of two sets of edges within a frame.
+
+    An edge is a complex number that points outwards; squared (``fold`` 2), its two sides are one.
+    """
+    width, height = (scipy.fft.next_fast_len(int(n)) for n in np.ceil((frame[1] - frame[0]) / pixel) + 1)
+    spectra = []
+    for these in (moving, there):
+        column, row = np.floor((these.point - frame[0]) / pixel).astype(np.intp).T
+        cell = row * width + column
+        out = (these.out[:, 0] + 1j * these.out[:, 1]) ** fold * these.length
+        raster = np.empty((height, width), dtype=np.complex64)
+        raster.real[:] = np.bincount(cell, out.real, width * height).reshape(height, width)
+        raster.imag[:] = np.bincount(cell, out.imag, width * height).reshape(height, width)
+        # One pixel has one say, however many outlines run through it.
+        raster /= np.maximum(np.abs(raster), pixel)
+        spectra.append(scipy.fft.fft2(raster, overwrite_x=True))
+    return np.asarray(np.conj(spectra[0]) * spectra[1])
+
+
+def _unfolded(spectrum: npt.NDArray[np.complex64], reach: int) -> Floats:
+    score = np.roll(scipy.fft.ifft2(spectrum).real, (reach, reach), axis=(0, 1))
+    return np.asarray(score[: 2 * reach + 1, : 2 * reach + 1], dtype=np.float64)
+
+
+def _peaks(surface: _Surface, turn: float) -> list[_Start]:
+    """The highest tops of a surface, none on the flank of a higher one."""
+    score, pixel = surface
+    around = 2 * round(_LOBE_M / pixel) + 1
+    rows, columns = np.nonzero((score == maximum_filter(score, around)) & (score > 0))
+    middle = score.shape[0] // 2
+    order = np.argsort(-score[rows, columns], kind="stable")[:_CANDIDATES]
+    return [
+        _Start(
+            _State(np.array([columns[k] - middle, rows[k] - middle]) * pixel, turn),
+            float(score[rows[k], columns[k]]),
+        )
+        for k in order
+    ]
+
+
+def _second(starts: list[_Start]) -> float:
+    heights = [start.height for start in starts] + [0.0, 0.0]
+    return heights[1] / heights[0] if heights[0] > 0 else 1.0
+
+
+def _second_nearby(scene: _Scene, state: _State, spread: float) -> float:
+    """Score of the best other place within a few fields' width, as a share of that found.
+
+    Parallel terraces agree again one terrace further on, at a distance a coarse raster cannot see.
+    """
+    moved = _moved(scene.moving, _movement(scene, state))
+    low = moved.point.min(axis=0)
+    tile = np.floor((moved.point - low) / _FINE_TILE_M).astype(np.intp)
+    key = tile[:, 1] * (tile[:, 0].max() + 1) + tile[:, 0]
+    keys, size = np.unique(key, return_counts=True)
+    total = None
+    for chosen in keys[np.argsort(-size, kind="stable")[:_FINE_TILES]]:
+        mine = key == chosen
+        corner = low + tile[mine][0] * _FINE_TILE_M
+        frame = (corner - _FINE_REACH_M, corner + _FINE_TILE_M + _FINE_REACH_M)
+        near = _chosen(scene.there, _within(scene.there.point, frame))
+        spectrum = _spectrum(_chosen(moved, mine), near, frame, _FINE_PIXEL_M)
+        total = spectrum if total is None else total + spectrum
+    if total is None:
+        return 1.0
+    blur = float(np.clip(spread, 0.7, 2.5)) / _FINE_PIXEL_M
+    score = gaussian_filter(_unfolded(total, round(_FINE_REACH_M / _FINE_PIXEL_M)), blur)
+    middle = score.shape[0] // 2
+    north, east = np.mgrid[-middle : middle + 1, -middle : middle + 1] * _FINE_PIXEL_M
+    away = np.hypot(north, east)
+    lobe = max(_FINE_LOBE_M, _FINE_LOBE_SPREADS * spread)
+    top = float(score[away <= lobe].max())
+    tops = (score == maximum_filter(score, 5)) & (away > lobe)
+    return float(score[tops].max(initial=0.0) / top) if top > 0 else 1.0
+
+
+def _judged(scene: _Scene, state: _State, second: float, labels: Rows) -> Match | None:
+    """The simplest movement that the pairs bear out, and its error."""
+    many = _thinned(scene.moving, _MOST_POINTS)
+    pairs = _paired(scene, many, state, _RADII_M[-1])
+    if pairs is None:
+        return None
+    solution = _solved(pairs, _SIMILARITY, _RADII_M[-1] / 3, rounds=6)
+    step = solution.step
+    error = np.sqrt(np.diag(_covariance(pairs, solution, _SIMILARITY)))
+    turn, growth = state.turn + step[_TURN], state.growth + step[_GROWTH]
+    turned = abs(turn) > max(_EVIDENT * error[_TURN], _LEAST_TURN_M)
+    grown = abs(growth) > max(_EVIDENT * error[_GROWTH], _LEAST_TURN_M)
+    # What is not evident is undone: the gaps open again by what it had closed.
+    kept = _State(state.shift, state.turn * turned, state.growth * grown)
+    undone = pairs.design[:, [_TURN, _GROWTH]] @ (state.turn - kept.turn, state.growth - kept.growth)
+    pairs = pairs._replace(gap=pairs.gap + undone)
+    free = (*_TRANSLATION, *([_TURN] if turned else []), *([_GROWTH] if grown else []))
+    solution = _solved(pairs, free, solution.spread, rounds=6)
+    # A turn too small to be evident may still be there, so its error counts.
+    variance = np.diag(_covariance(pairs, solution, free))[:2].sum() + error[_TURN] ** 2
+    held = np.linalg.eigvalsh(_normal(pairs.design[:, :2], solution.weight))
+    true = solution.weight > pairs.length / 2
+    return Match(
+        movement=_movement(scene, _after(kept, solution.step)),
+        error_m=float(np.sqrt(variance)),
+        rms_m=solution.spread,
+        median_m=float(np.median(np.abs(solution.miss[true]))) if true.any() else float("nan"),
+        inset_m=float(solution.step[_INSET]),
+        matched_share=float(solution.weight.sum() / pairs.whole),
+        matched=len(np.unique(pairs.of[true])),
+        second_peak=second,
+        condition=float(held[0] / held[1]),
+        model=("translation", "rigid", "similarity")[len(free) - len(_TRANSLATION)],
+        radius_m=scene.radius,
+        parts=tuple(
+            _part(pairs, solution, label, labels, many) for label in np.unique(labels[many.of]).tolist()
+        )
+        if len(labels)
+        else (),
+    )
+
+
+def _part(pairs: _Pairs, solution: _Solution, label: int, labels: Rows, many: Edges) -> Part:
+    """What is left for the outlines of one label."""
+    mine = labels[pairs.of] == label
+    whole = float(many.length[labels[many.of] == label].sum())
+    weight = solution.weight[mine]
+    design, miss = pairs.design[mine, :2], solution.miss[mine]
+    if weight.sum() <= 0:
+        return Part(label=label, dx_m=0.0, dy_m=0.0, error_m=float("inf"), matched_share=0.0)
+    step = np.linalg.solve(_normal(design, weight), (design * weight[:, None]).T @ miss)
+    only = pairs._replace(of=pairs.of[mine], design=pairs.design[mine])
+    left = solution._replace(weight=weight, miss=miss - design @ step)
+    variance = np.diag(_covariance(only, left, (0, 1)))
+    return Part(
+        label=label,
+        dx_m=float(step[0]),
+        dy_m=float(step[1]),
+        error_m=float(np.sqrt(variance.sum())),
+        matched_share=float(weight.sum() / whole),
+    )
+
+
+def _covariance(pairs: _Pairs, solution: _Solution, free: Columns) -> Floats:
+    """Covariance of the free movements, edges of one outline taken as one."""
+    design = pairs.design[:, free]
+    pull = design * (solution.weight * solution.miss)[:, None]
+    _, owner = np.unique(pairs.of, return_inverse=True)
+    by_outline = np.stack([np.bincount(owner, column) for column in pull.T], axis=1)
+    inverse = np.linalg.inv(_normal(design, solution.weight))
+    return np.asarray(inverse @ (by_outline.T @ by_outline) @ inverse)
