@@ -56,6 +56,7 @@ _NORTH_DEG: Final = (15.0, 56.0)
 _EAST_DEG: Final = (70.0, 140.0)
 _MILLION: Final = 1e6
 _ZONES: Final = (*range(13, 24), *range(25, 46))
+_FIRST_3: Final = 25  # of the 3-degree zones
 _BESIDE_DEG: Final = 0.2  # control of a county may lie beyond its border
 
 
@@ -421,12 +422,20 @@ def _bare_zone(
             return zone
     if hint is not None:
         return systems.zone_at(hint)
-    if near is not None:
-        east, north = right
-        box = (float(east.min()), float(north.min()), float(east.max()), float(north.max()))
-        meridian = systems.central_meridian(systems.infer(box, near=near).crs)
-        return None if meridian is None else round(meridian / 3)
-    return None
+    place = None if near is None else systems.robust_bounds(near.geometry)
+    if near is None or near.crs is None or place is None:
+        return None
+    west, _, east, _ = systems.lonlat_bounds(place, near.crs)
+    middle = np.array([[np.median(right[0]), np.median(right[1])]])
+    # Zones lie three degrees apart: the one that brings the points nearest to the county is meant.
+    off = {
+        zone: abs(
+            lonlat(middle, systems.gauss_kruger(CGCS2000, zone, prefixed=False)).item(0) - (west + east) / 2
+        )
+        for zone in _ZONES
+        if zone >= _FIRST_3
+    }
+    return min(off, key=lambda zone: off[zone])
 
 
 def _middle(side: _Side) -> float:

@@ -35,9 +35,7 @@ _MODELS: Final = {
 }
 _COMMON: Final = ("model", "source", "target", "accuracy_m", "provenance")
 _POINTS: Final = ("points", "model", "source", "sigma_m", "limit_m")
-_REACH_3: Final = (
-    2.5  # degrees from its meridian that a 3-degree zone may be used, a county's overhang included
-)
+_REACH_3: Final = 2.0  # degrees from the meridian of a 3-degree zone to a county's middle, overhang included
 _REACH_6: Final = 4.0
 _NEEDED: Final = {HELMERT: HELMERT_NAMES[:3], PLANAR: PLANAR_NAMES[:2]}
 
@@ -89,7 +87,8 @@ def read_datum(path: Path | str, *, near: GeoDataFrame | None = None) -> DatumRe
         raise InputError(f"{path.name} 对{'、'.join(twice)}给了不止一套参数；请只留一套")
     if near is not None:
         for shift in shifts:
-            _require_here(shift, near)
+            if shift.support is None:  # points are held against the county where they are read
+                _require_here(shift, near)
     notes = [_outliers(shift) for shift in shifts if len(shift.outliers)]
     order = sorted(range(len(shifts)), key=lambda at: names[at])
     return DatumReading(
@@ -108,8 +107,8 @@ def _require_here(shift: DatumShift, near: GeoDataFrame) -> None:
         require_plausible(shift, place)
         return
     lon = (place[0] + place[2]) / 2
-    wide = meridian % 6 == 3  # noqa: PLR2004 - also the middle of a 6-degree zone
-    if abs(lon - meridian) > (_REACH_6 if wide else _REACH_3):
+    reach = _REACH_3 if "3-degree" in shift.source.name else _REACH_6
+    if abs(lon - meridian) > reach:
         raise MismatchError(
             f"参数用于中央经线 {meridian:g}° 的带，而本县在东经 {lon:.2f}°（3 度带 {systems.zone_at(lon)} 带）；"
             "请核对带号或 EPSG 代码"

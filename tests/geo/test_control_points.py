@@ -211,7 +211,7 @@ def test_an_error_does_not_move_the_parameters():
 def test_axes_turned_in_one_row_are_a_gross_error(side, row):
     points = planted(sigma=0.03)
     columns = [f"{side}_north_m", f"{side}_east_m"]
-    points.loc[row, columns] = points.loc[row, columns[::-1]].to_numpy()
+    points.loc[row, columns] = points.loc[row, columns[::-1]].tolist()
     assert names(fit(points, OLD, NEW)) == [f"K{row:02d}"]
 
 
