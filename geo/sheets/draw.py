@@ -253,7 +253,7 @@ def _face(document: Pdf, number: int, glyphs: list[Glyph]) -> Dictionary:
         Dictionary(
             Type=Name.Font,
             Subtype=Name.Type0,
-            BaseFont=name,
+            BaseFont=Name(f"{name}-Identity-H") if face.cff else name,
             Encoding=Name("/Identity-H"),
             DescendantFonts=Array([document.make_indirect(descendant)]),
             ToUnicode=_deflated(document, _to_unicode(by_cid)),
