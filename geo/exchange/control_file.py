@@ -428,7 +428,7 @@ def _bare_zone(
     west, _, east, _ = systems.lonlat_bounds(place, near.crs)
     middle = np.array([[np.median(right[0]), np.median(right[1])]])
     # Zones lie three degrees apart: the one that brings the points nearest to the county is meant.
-    off = {
+    off: dict[int, float] = {
         zone: abs(
             lonlat(middle, systems.gauss_kruger(CGCS2000, zone, prefixed=False)).item(0) - (west + east) / 2
         )
