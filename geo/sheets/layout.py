@@ -126,7 +126,8 @@ class Layout:
     land: Mapping[str, Shapely]  # patches, parcels, villages, other pieces: cut at the frame
     tiles: tuple[tuple[Floats, int], ...]  # of an overview: corners and page
     names: tuple[Name, ...]
-    index: tuple[tuple[str, ...], ...]
+    index: tuple[tuple[str, ...], ...]  # adjoining pages, north first
+    neighbours: Mapping[str, str]  # as the frame has them
     ticks: tuple[Tick, ...]
     corner_texts: tuple[tuple[str, str], ...]  # a corner: along the side, across it
     crosses_mm: Floats
@@ -221,6 +222,7 @@ def layout(
         ),
         names=names,
         index=margin.adjoining(frame.number, frame.neighbours),
+        neighbours=frame.neighbours,
         ticks=margin.ticks(frame.corners, frame.scale) if placed else (),
         corner_texts=_corner_texts(place) if placed else (),
         crosses_mm=place.mm(margin.crosses(frame.corners, frame.scale)) if placed else np.empty((0, 2)),
