@@ -24,9 +24,10 @@ from geo import crs as systems
 from geo import schema, workspace
 from geo.atomic import alone
 from geo.datum import DatumShift
-from geo.errors import OutputError, WorkspaceError
+from geo.errors import OutputError, ShiftError, WorkspaceError
 from geo.exchange import delivery, read
 from geo.exchange.datum_file import DatumReading, read_datum
+from geo.exchange.shift_file import write_shifts
 from geo.findings import findings, joined
 from geo.reconcile import Reconciliation, Settings, reconcile
 from geo.reconcile.checkpoint import open_checkpoint
@@ -36,7 +37,7 @@ from geo.schema import conform
 
 Told = Callable[[str], None]
 
-_COMPUTING: Final = ("taotu", "geopandas", "shapely", "pyproj", "pyogrio", "numpy", "pandas")
+_COMPUTING: Final = ("taotu", "geopandas", "shapely", "pyproj", "pyogrio", "numpy", "pandas", "scipy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,20 +224,28 @@ def reconcile_files(  # noqa: PLR0913 - what the command line offers, by name
 
     Raises
     ------
+    ShiftError
+        If a village lies so far off that someone must accept it first. The shifts
+        found are then written to ``*.shifts.csv`` beside ``out``, to be decided on.
     GeoError
         If an input cannot be read, or the workspace not written; what stood there stays.
     """
     target = Path(out)
     with alone(target):
-        return _reconciled(
-            inputs,
-            target,
-            settings or Settings(),
-            resume=resume,
-            personal=personal,
-            progress=progress,
-            told=told,
-        )
+        try:
+            return _reconciled(
+                inputs,
+                target,
+                settings or Settings(),
+                resume=resume,
+                personal=personal,
+                progress=progress,
+                told=told,
+            )
+        except ShiftError as error:
+            table = target.with_suffix(".shifts.csv")
+            write_shifts(error.shifts, table)
+            raise ShiftError(f"{error}。偏移表：{table}", shifts=error.shifts) from error
 
 
 def _reconciled(  # noqa: PLR0913 - as `reconcile_files`

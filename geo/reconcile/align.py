@@ -20,7 +20,7 @@ import pandas as pd
 import shapely
 from geopandas import GeoDataFrame
 
-from geo.errors import ShiftError
+from geo.errors import MismatchError, ShiftError
 from geo.findings import findings, joined
 from geo.reconcile.match import Match, Movement, match
 from geo.reconcile.overlay import cores
@@ -123,6 +123,8 @@ def align(  # noqa: PLR0913 - two layers, where the rows belong, and how
 
     Raises
     ------
+    MismatchError
+        If a decision is on a village or batch that is not there.
     ShiftError
         If a village certainly lies off by more than ``settings.stop_m`` and
         nobody accepted it; the error carries the table of shifts.
@@ -149,8 +151,10 @@ def align(  # noqa: PLR0913 - two layers, where the rows belong, and how
         near = land[tree.query(shapely.box(*_grown(shapes[batch.rows], settings.reach_m)))]
         return _found(parcels, shapes, batch, near, settings)
 
+    batches = _batches(parcels, villages, given)
     with ThreadPoolExecutor(cores(jobs)) as pool:
-        found = [pair for pairs in pool.map(one, _batches(parcels, villages)) for pair in pairs]
+        found = [pair for pairs in pool.map(one, batches) for pair in pairs]
+    _require_known(given, [batch for batch, _ in found])
     described = [_described(batch, result, given, settings, names or {}) for batch, result in found]
     table = conform(pd.DataFrame([row for row, _, _ in described]), "shifts")
     table = table.sort_values("shift_key", kind="stable").reset_index(drop=True)
@@ -191,27 +195,50 @@ def movement_of(shift: "pd.Series[Any]") -> Movement:
     )
 
 
-def _batches(parcels: GeoDataFrame, villages: "pd.Series[str]") -> list[_Batch]:
-    """Parcels by village, and by file where a village comes in several."""
+def _batches(parcels: GeoDataFrame, villages: "pd.Series[str]", given: dict[str, GivenShift]) -> list[_Batch]:
+    """Parcels by village, by file where a village comes in several, and groups that were decided on."""
     drawn = (parcels.geometry.notna() & ~parcels.geometry.is_empty).to_numpy(dtype=bool)
     rows = pd.DataFrame(
         {"village": villages.to_numpy(), "file": parcels["source_file"].fillna("").to_numpy()}
     )
     rows = rows[drawn & rows["village"].ne("").to_numpy(dtype=bool)]
-    out = []
+    issuers = parcels["issuer_code"].fillna("").to_numpy(dtype=object)
+    out: list[_Batch] = []
     for village, mine in rows.groupby("village", sort=True):
-        files = mine["file"].value_counts()
-        several = [name for name in sorted(files.index) if files[name] >= _LEAST_BATCH]
-        if len(several) < 2:  # noqa: PLR2004 - one file, or one and strays
-            out.append(_Batch(str(village), "", mine.index.to_numpy(dtype=np.intp)))
-            continue
-        # Strays of further files go with the largest.
-        home = mine["file"].where(mine["file"].isin(several), str(files.index[0]))
-        out += [
-            _Batch(str(village), str(name), part.index.to_numpy(dtype=np.intp))
-            for name, part in mine.groupby(home, sort=True)
-        ]
+        for name, part in mine.groupby(_files(mine["file"]), sort=True):
+            batch = _Batch(str(village), str(name), part.index.to_numpy(dtype=np.intp))
+            for group in sorted(set(issuers[batch.rows])):
+                own = _group_of(batch, str(group), batch.rows[issuers[batch.rows] == group])
+                if own.key in given:
+                    out.append(own)
+                    batch = batch._replace(rows=np.setdiff1d(batch.rows, own.rows))
+            if len(batch.rows):
+                out.append(batch)
     return out
+
+
+def _files(files: "pd.Series[str]") -> "pd.Series[str]":
+    """File of each parcel of a village where it has several with enough parcels, else nothing."""
+    counts = files.value_counts()
+    several = [name for name in counts.index if counts[name] >= _LEAST_BATCH]
+    if len(several) < 2:  # noqa: PLR2004 - one file, or one and strays
+        return pd.Series("", index=files.index)
+    # Strays of further files go with the largest.
+    return files.where(files.isin(several), max(several, key=lambda name: (counts[name], name)))
+
+
+def _group_of(batch: _Batch, group: str, rows: Rows) -> _Batch:
+    """A group of a batch as a batch of its own."""
+    return _Batch(batch.village, f"{batch.name}/{group}" if batch.name else group, rows)
+
+
+def _require_known(given: dict[str, GivenShift], batches: list[_Batch]) -> None:
+    """Decisions on what is not there are a wrong file, not a wish."""
+    known = {batch.key for batch in batches} | {batch.village for batch in batches}
+    if unknown := sorted(set(given) - known):
+        raise MismatchError(
+            f"--align 文件中的 {'、'.join(unknown[:_LISTED])} 不在本次数据中；请核对村代码和批次"
+        )
 
 
 _LEAST_BATCH: Final = 30
@@ -258,8 +285,7 @@ def _found(
         here = shapely.get_coordinates(shapes[own])
         if float(np.hypot(*(theirs.movement(here) - result.movement(here)).T).mean()) < settings.part_m:
             continue
-        name = f"{batch.name}/{group}" if batch.name else group
-        apart.append((_Batch(batch.village, name, own), theirs))
+        apart.append((_group_of(batch, group, own), theirs))
     if not apart:
         return [(batch, result)]
     gone = np.concatenate([own.rows for own, _ in apart])
@@ -296,7 +322,7 @@ def _described(  # noqa: PLR0911 - one return a verdict
     names: dict[str, str],
 ) -> tuple[dict[str, object], Movement | None, str]:
     """A row of shifts, the movement to apply if any, and the rule of the finding it makes."""
-    decision = given.get(batch.key)
+    decision = given.get(batch.key) or given.get(batch.village)
     row: dict[str, object] = {
         "shift_key": batch.key,
         "village_code": batch.village,

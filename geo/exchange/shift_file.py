@@ -1,0 +1,156 @@
+"""The table of shifts as a file: what was found goes out, what someone decided comes back.
+
+The columns are those of layer ``shifts`` under their Chinese titles. A row says
+of one village, or one batch of a village, whether it is moved (采用: 是, 否 or
+empty for as found) and by how much; without numbers, what is found is accepted.
+"""
+
+import csv
+import os
+from collections.abc import Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from geo.atomic import whole_file
+from geo.codes import is_digits
+from geo.errors import InputError, MissingColumnError
+from geo.exchange.control_file import decoded
+from geo.reconcile.align import GivenShift
+from geo.reconcile.match import Movement
+from geo.schema import column_names, titles
+
+_YES: Final = {"是", "采用", "1", "true", "yes", "y"}
+_NO: Final = {"否", "不采用", "不移动", "0", "false", "no", "n"}
+_VILLAGE_DIGITS: Final = 12
+_FAR_M: Final = (
+    1_000.0  # no two maps of one village lie this far apart; a coordinate stands in the wrong column
+)
+_TURNED_DEG: Final = 5.0
+_GROWN_PPM: Final = 5_000.0
+
+
+def write_shifts(shifts: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Write layer ``shifts`` as CSV (UTF-8 with mark, for Excel); what is undecided stays empty.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    table = shifts[column_names("shifts")].copy()
+    table["accepted"] = np.where(table["accepted"], "是", "")
+    table["shift_key"] = table["shift_key"].astype("str")
+    text = table.rename(columns=titles("shifts")).to_csv(index=False, lineterminator="\r\n")
+    with whole_file(path) as scratch:
+        scratch.write_text("\ufeff" + text, encoding="utf-8", newline="")
+
+
+def read_shifts(path: str | os.PathLike[str]) -> tuple[GivenShift, ...]:
+    """Decisions of a file of shifts, in order of key; rows in which nothing is decided are left out.
+
+    Parameters
+    ----------
+    path : path
+        CSV in UTF-8 or GBK with the columns 偏移号 (or 村代码 and 批次) and 采用, and where a movement is
+        given 东移改正, 北移改正, and with a rotation or a scale 旋转改正, 缩放改正, 原点东坐标, 原点北坐标.
+        English column names are read too.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or a row cannot be understood; the message names it.
+    MissingColumnError
+        If a column is missing that the work cannot do without.
+    """
+    file = Path(path)
+    rows = list(csv.DictReader(StringIO(decoded(file))))
+    names = {title: name for name, title in titles("shifts").items()}
+    table = [
+        {names.get((key or "").strip(), (key or "").strip()): (value or "") for key, value in row.items()}
+        for row in (_flat(row) for row in rows)
+    ]
+    present = set(table[0]) if table else set()
+    if not table or not ({"shift_key", "village_code"} & present) or "accepted" not in present:
+        raise MissingColumnError(
+            f"{file.name} 应有“偏移号”（或“村代码”）和“采用”两列和至少一行；现有：{'、'.join(sorted(present)) or '无'}"
+        )
+    out: dict[str, GivenShift] = {}
+    for number, row in enumerate(table, start=2):
+        where = f"{file.name} 第 {number} 行"
+        shift = _decision(row, where)
+        if shift is None:
+            continue
+        if shift.shift_key in out:
+            raise InputError(f"{where}：{shift.shift_key} 前面已经有一行；请只留一行")
+        out[shift.shift_key] = shift
+    return tuple(out[key] for key in sorted(out))
+
+
+def _flat(row: Mapping[str | None, object]) -> dict[str, str]:
+    """Cells of a row as text; cells beyond the header are no column."""
+    return {key: str(value or "").strip() for key, value in row.items() if key is not None}
+
+
+def _decision(row: Mapping[str, str], where: str) -> GivenShift | None:
+    key = row.get("shift_key", "") or "/".join(
+        part for part in (row.get("village_code", ""), row.get("batch", "")) if part
+    )
+    if not any(row.values()):
+        return None
+    village = pd.Series([key.partition("/")[0]], dtype="str")
+    if not is_digits(village, _VILLAGE_DIGITS).item():
+        raise InputError(f"{where}：“{key}”不是 12 位村代码（或 村代码/批次）；代码列请存为文本")
+    said = row["accepted"].lower()
+    if said not in _YES | _NO | {""}:
+        raise InputError(f"{where}：“采用”应为 是、否或留空，现为“{row['accepted']}”")
+    if not said:
+        return None
+    return GivenShift(
+        shift_key=key, accepted=said in _YES, movement=_movement(row, where) if said in _YES else None
+    )
+
+
+def _movement(row: Mapping[str, str], where: str) -> Movement | None:
+    """Movement of a row; None where it gives none."""
+    shown = titles("shifts")
+    value = {
+        name: _number(row.get(name, ""), f"{where}：“{shown[name]}”")
+        for name in ("dx_m", "dy_m", "rotation_deg", "scale_ppm", "origin_x_m", "origin_y_m")
+    }
+    east, north = value["dx_m"], value["dy_m"]
+    if east is None and north is None:
+        return None
+    if east is None or north is None:
+        raise InputError(f"{where}：“东移改正”和“北移改正”应同时给出")
+    turn, growth = value["rotation_deg"] or 0.0, value["scale_ppm"] or 0.0
+    if max(abs(east), abs(north)) > _FAR_M or abs(turn) > _TURNED_DEG or abs(growth) > _GROWN_PPM:
+        raise InputError(
+            f"{where}：改正数过大（{east:g}, {north:g} m，{turn:g}°，{growth:g} ppm）；请核对列与单位"
+        )
+    x, y = value["origin_x_m"], value["origin_y_m"]
+    if (turn or growth) and (x is None or y is None):
+        raise InputError(f"{where}：有旋转或缩放时，“原点东坐标”和“原点北坐标”必须给出")
+    return Movement(
+        dx_m=east,
+        dy_m=north,
+        rotation_rad=float(np.deg2rad(turn)),
+        scale=1 + growth / 1e6,
+        origin_x=x or 0.0,
+        origin_y=y or 0.0,
+    )
+
+
+def _number(text: str, where: str) -> float | None:
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not np.isfinite(value):
+        raise InputError(f"{where}应为数字，现为“{text}”")
+    return value
