@@ -29,6 +29,10 @@ Geometries = npt.NDArray[np.object_]
 
 Columns = tuple[int, ...]
 
+_FAR_OUT: Final = 3.0  # quartile ranges beyond the quartiles (Tukey's outer fence): what lies there is astray
+_FAR_OUT_M: Final = 500.0  # and this much more, for a hamlet's sake
+_LARGEST_M: Final = 20_000.0
+
 _STEP_M: Final = 8.0  # longest edge
 _PIXEL_M: Final = 6.0  # of the raster that finds a shift of any size
 _MOST_PIXELS: Final = 800  # on a side: beyond, pixels grow
@@ -151,6 +155,29 @@ def edges(polygons: Geometries, step: float = _STEP_M) -> Edges:
     return Edges(point, out, (length / count)[side], of[side])
 
 
+def together(polygons: Geometries) -> npt.NDArray[np.bool_]:
+    """Which polygons lie with the others: one that was placed on the far side of the county does not.
+
+    Parameters
+    ----------
+    polygons : array of Polygon or MultiPolygon, n
+        In metres. Empty and missing ones lie nowhere.
+
+    Returns
+    -------
+    array of bool, n
+    """
+    bounds = shapely.bounds(polygons)
+    inside = np.zeros(len(bounds), dtype=bool)
+    drawn = np.isfinite(bounds).all(axis=1)
+    if not drawn.any():
+        return inside
+    low, high = np.quantile(bounds[drawn], (0.25, 0.75), axis=0)
+    beyond = _FAR_OUT * float((high - low).max()) + _FAR_OUT_M
+    inside[drawn] = ((bounds[drawn] >= low - beyond) & (bounds[drawn] <= high + beyond)).all(axis=1)
+    return inside
+
+
 def match(
     outlines: Geometries, onto: Geometries, *, labels: Rows | None = None, reach_m: float = 150.0
 ) -> Match | None:
@@ -160,6 +187,7 @@ def match(
     ----------
     outlines, onto : array of Polygon or MultiPolygon
         In one projected CRS in metres; any number of either.
+        The order of rows does not matter. An outline far from the others has no say.
     labels : array of int, optional
         Part each outline belongs to: those drawn by one crew, say.
     reach_m : float
@@ -170,14 +198,13 @@ def match(
     Match, or None
         None where too little lies near to say anything at all.
     """
-    moving = edges(outlines)
+    chosen = np.flatnonzero(together(outlines))
+    chosen = chosen[_by_place(outlines[chosen])]
+    moving = edges(outlines[chosen])
     if not len(moving.of):
         return None
-    # One outline that was placed on the far side of the county must not make a raster of the county.
-    low, high = np.quantile(moving.point, (0.005, 0.995), axis=0)
-    frame = (low - reach_m, high + reach_m)
-    moving = _chosen(moving, _within(moving.point, frame))
-    there = edges(onto)
+    frame = (moving.point.min(axis=0) - reach_m, moving.point.max(axis=0) + reach_m)
+    there = edges(_near(onto, frame))
     there = _chosen(there, _within(there.point, frame))
     if min(len(moving.of), len(there.of)) < _LEAST_PAIRS:
         return None
@@ -188,7 +215,7 @@ def match(
         return None
     state, solution = found
     second = max(second, _second_nearby(scene, state, solution.spread))
-    return _judged(scene, state, second, np.zeros(0, dtype=np.intp) if labels is None else labels)
+    return _judged(scene, state, second, np.zeros(0, dtype=np.intp) if labels is None else labels[chosen])
 
 
 class _State(NamedTuple):
@@ -228,6 +255,20 @@ class _Solution(NamedTuple):
     miss: Floats  # m, what is left of the gap
     spread: float  # m, standard deviation of true pairs
     gain: float  # log likelihood a metre of outline, over that of none having a partner
+
+
+def _by_place(polygons: Geometries) -> Rows:
+    """An order that does not know the order of rows."""
+    return np.lexsort(shapely.bounds(polygons).T)
+
+
+def _near(polygons: Geometries, frame: tuple[Floats, Floats]) -> Geometries:
+    """Those that reach into a frame, by place; one that is larger than any field has a vertex astray."""
+    (west, south), (east, north) = frame
+    low, high = np.split(shapely.bounds(polygons), 2, axis=1)
+    near = (low <= (east, north)).all(axis=1) & (high >= (west, south)).all(axis=1)
+    near &= (high - low <= _LARGEST_M).all(axis=1)
+    return polygons[near][_by_place(polygons[near])]
 
 
 def _chosen(these: Edges, which: npt.NDArray[np.bool_]) -> Edges:
