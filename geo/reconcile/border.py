@@ -80,8 +80,9 @@ def border_error(
     BorderError
         The greater of two errors: how deep parcels reach into each other, and
         how far beyond farmland, along their borders. Parcels that reach deeper
-        than twice the tolerance of an unclear border are left out: they claim
-        that land. No error is told where too few borders overlap.
+        than twice the tolerance of an unclear border, or over the heart of
+        another, are left out: they claim that land. No error is told where
+        too few borders overlap.
 
     Raises
     ------
@@ -109,7 +110,7 @@ def border_error(
     places = shapely.STRtree(np.asarray(shapely.points(points), dtype=object))
     most = 2 * settings.unclear_tolerance_m
     depths = {
-        "相邻地块相互压盖": _overlap(places, chosen[owner], rights, most),
+        "相邻地块相互压盖": _overlap(places, chosen[owner], rights, hearts, most),
         "地块越出耕地图斑": _overstep(places, owner, land, most),
     }
     told = {
@@ -162,13 +163,20 @@ def _spread(shapes: Geometries, rows: Rows, most: int) -> Rows:
     return rows[order[np.linspace(0, len(rows) - 1, most).round().astype(np.intp)]]
 
 
-def _overlap(places: shapely.STRtree, owner: Rows, parcels: Geometries, most: float) -> Floats:
+def _overlap(
+    places: shapely.STRtree, owner: Rows, parcels: Geometries, hearts: shapely.STRtree, most: float
+) -> Floats:
     """How deep each place on a border lies in another parcel; none of pairs that share more than an error."""
     other, place = places.query(parcels, predicate="contains")
     others = owner[place] != other
     place, other = place[others], other[others]
-    depth = shapely.distance(places.geometries[place], shapely.boundary(parcels)[other])
-    return _shallow(depth, owner[place] * len(parcels) + other, most)
+    pair = np.minimum(owner[place], other) * len(parcels) + np.maximum(owner[place], other)
+    # Two certificates for one land: the heart of one lies in the other.
+    over, under = hearts.query(parcels, predicate="contains")
+    twins = np.minimum(over, under) * len(parcels) + np.maximum(over, under)
+    single = ~np.isin(pair, twins)
+    place, other, pair = place[single], other[single], pair[single]
+    return _shallow(shapely.distance(places.geometries[place], shapely.boundary(parcels)[other]), pair, most)
 
 
 def _overstep(places: shapely.STRtree, owner: Rows, land: Geometries, most: float) -> Floats:

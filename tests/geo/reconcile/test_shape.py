@@ -11,7 +11,7 @@ from shapely import Polygon, box
 from geo.errors import BalanceError, GeometryTypeError
 from geo.reconcile import shape as module
 from geo.reconcile.overlay import overlay
-from geo.reconcile.shape import BLOCK, SLIVER, STRIP, ShapeSettings, mean_width, shape
+from geo.reconcile.shape import BLOCK, SLIVER, STRIP, ShapeSettings, mean_width, opening_width, shape
 from geo.sample.county import SampleSettings, county
 
 PLANE = "EPSG:4547"
@@ -74,6 +74,32 @@ def test_a_wider_opening_turns_a_narrow_terrace_into_a_strip():
     assert shapes_of(terrace, opening_width_m=7.0) == [(STRIP, 600.0)]
 
 
+def test_a_ridge_in_a_web_of_cracks_is_a_strip_and_the_cracks_are_slivers():
+    web = box(0, 0, 200, 0.5) | box(60, 0, 120, 4) | box(90, -80, 90.5, 0)
+    table = shape(layer(web))
+    strips = table[table["piece_shape"] == STRIP]
+    assert strips["planar_area_m2"].tolist() == pytest.approx([240], abs=1)
+    assert set(table["piece_shape"]) == {STRIP, SLIVER}
+
+
+def test_a_crack_as_long_as_a_ridge_is_no_strip():
+    assert shapes_of(box(0, 0, 400, 1.4)) == [(SLIVER, 560.0)]
+
+
+def test_a_width_known_to_be_error_makes_no_block_and_no_strip():
+    terrace, ridge = box(0, 0, 100, 5.8), box(0, 20, 100, 24)
+    kinds = [
+        shape(layer(terrace, ridge), gap_width_m=gap)["piece_shape"].tolist() for gap in (None, 3.0, 6.0)
+    ]
+    assert kinds == [[BLOCK, STRIP], [BLOCK, STRIP], [SLIVER, SLIVER]]
+
+
+def test_a_block_is_opened_by_the_error_only_where_that_is_wider():
+    assert opening_width(ShapeSettings(), None) == 5.0
+    assert opening_width(ShapeSettings(), 2.5) == 5.0
+    assert opening_width(ShapeSettings(), 7.5) == 7.5
+
+
 def test_nothing_in_nothing_out():
     table = shape(layer())
     assert table.empty
@@ -112,10 +138,10 @@ def ragged(seed):
     return overlay(layer(box(0, 0, 100, 100)), gpd.GeoDataFrame(geometry=parcels, crs=PLANE)).pieces
 
 
-@given(seed=st.integers(0, 100_000), opening=st.floats(1, 9))
-def test_parts_tile_their_piece(seed, opening):
+@given(seed=st.integers(0, 100_000), opening=st.floats(1, 9), gap=st.none() | st.floats(1.5, 10))
+def test_parts_tile_their_piece(seed, opening, gap):
     pieces = ragged(seed)
-    table = shape(pieces, ShapeSettings(opening_width_m=opening))
+    table = shape(pieces, ShapeSettings(opening_width_m=opening), gap_width_m=gap)
     whole = pieces["planar_area_m2"].to_numpy()
     assert np.bincount(table["piece_row"], table["planar_area_m2"], len(pieces)) == pytest.approx(
         whole, abs=1e-6
