@@ -27,6 +27,8 @@ _CLEAR_MM: Final = 7.0  # between a corner's coordinates and a tick's
 _SIDE_OF: Final = {"west": 0, "north": 1, "east": 2, "south": 3}
 _WAYS: Final = ("w", "n", "e", "s")
 _ARROW_MM: Final = 11.0
+_LEFT_PART: Final = 0.36  # of the foot: system, datum, vintage
+_RIGHT_PART: Final = 0.245  # producer, date, page
 
 
 def margin(layout: Layout) -> list[Item]:
@@ -36,7 +38,7 @@ def margin(layout: Layout) -> list[Item]:
         *_neat_lines(layout),
         *_coordinates(layout, pen),
         *_head(layout, pen),
-        *_index(layout, pen),
+        *(_index(layout, pen) if not layout.tiles else ()),
         *_foot(layout, pen),
     ]
 
@@ -106,6 +108,7 @@ def _coordinates(layout: Layout, pen: Pen) -> list[Item]:
     low = _lift(size)
     items: list[Item] = []
     lines = []
+    longest = max((pen.measure(across, size) for _, across in layout.corner_texts), default=0.0)
     taken: dict[str, list[float]] = {side: [] for side in _SIDE_OF}
     for number, (along, across) in enumerate(layout.corner_texts):
         # Northing (or latitude) beside the west and east side, easting above and below.
@@ -113,7 +116,7 @@ def _coordinates(layout: Layout, pen: Pen) -> list[Item]:
         west, south = number in {0, 1}, number in {0, 3}
         step = _lift(size) * 2.6
         items.append(
-            pen.text(along, x - gap / 2 if west else x + gap / 2, y + 0.8 if south else y - step, size, anchor="middle", width=gap)
+            pen.text(along, x - gap / 2 if west else x + gap / 2, y + 1.0 if south else y - step, size, anchor="middle", width=gap - 0.6)
         )
         items.append(
             pen.text(across, x + 0.8 if west else x - 0.8, y - gap / 2 - low if south else y + gap / 2 - low, size,
@@ -126,7 +129,7 @@ def _coordinates(layout: Layout, pen: Pen) -> list[Item]:
         text = layout.neighbours.get(_WAYS[number], "")
         if not text:
             continue
-        taken[side] += [float(middles[number][axis]) + shift for shift in (-9.0, 0.0, 9.0)]
+        taken[side] += [float(middles[number][axis]) + shift for shift in (-6.0, 0.0, 6.0)]
         angle = {"west": 90.0, "east": -90.0}.get(side, 0.0)
         x, y = (middles[number] + _outward(inner, number) * gap / 2).tolist()
         if angle:
@@ -137,12 +140,16 @@ def _coordinates(layout: Layout, pen: Pen) -> list[Item]:
         number = _SIDE_OF[tick.side]
         at = layout.place.mm(np.array(tick.at_map))
         out = _outward(inner, number)
-        lines.append((at, at + out * _TICK_MM * 0.5))
         axis = 1 if tick.side in {"west", "east"} else 0
-        if min(abs(float(at[axis]) - other) for other in taken[tick.side]) < _CLEAR_MM + 5 * (1 - axis):
+        lines.append((at, at + out * (gap if axis else _TICK_MM / 2)))
+        room = _CLEAR_MM if axis else pen.measure(tick.text, size) / 2 + longest + 2
+        if min(abs(float(at[axis]) - other) for other in taken[tick.side]) < room:
             continue
         x, y = (at + out * (gap / 2 + 0.4)).tolist()
-        items.append(pen.text(tick.text, x, y - low, size, anchor="middle", width=gap if axis else None))
+        # Beside the map the value stands on its tick, above and below at the tick's end.
+        items.append(
+            pen.text(tick.text, x, y + 0.5 if axis else y - low, size, anchor="middle", width=gap - 0.6 if axis else None)
+        )
     return [*items, strokes(lines, THIN)]
 
 
@@ -199,7 +206,8 @@ def _index(layout: Layout, pen: Pen) -> list[Item]:
 def _foot(layout: Layout, pen: Pen) -> list[Item]:
     plan, settings = layout.plan, layout.settings
     left, bottom, right, _ = _bounds(layout)
-    third = (right - left) / 3
+    wide = right - left
+    left_part, right_part = wide * _LEFT_PART, wide * _RIGHT_PART
     first = bottom - 1.5 - plan.text_pt * MM_PER_PT
     system = [
         layout.system,
@@ -214,19 +222,19 @@ def _foot(layout: Layout, pen: Pen) -> list[Item]:
         layout.page_text,
     ]
     items: list[Item] = [
-        pen.text(text, left, first - n * plan.line_mm, plan.text_pt, width=third * 1.25) for n, text in enumerate(system)
+        pen.text(text, left, first - n * plan.line_mm, plan.text_pt, width=left_part - 2) for n, text in enumerate(system)
     ]
     items += [
-        pen.text(text, right - third * 0.85, first - n * plan.line_mm, plan.text_pt, width=third * 0.85)
+        pen.text(text, right - right_part, first - n * plan.line_mm, plan.text_pt, width=right_part)
         for n, text in enumerate(credit)
     ]
-    middle = (left + right) / 2 + third * 0.1
+    middle = (left + left_part + right - right_part) / 2 - 3
     items.append(
         pen.text(f"1:{layout.place.scale}", middle, first - plan.text_pt * 0.2, plan.number_pt * 1.2, anchor="middle", bold=True)
     )
     if layout.place.crs is not None and layout.ticks:
         items += _scale_bar(layout, pen, middle, first - plan.number_pt * 0.55 - 2.2)
-        items += _north(layout, pen, middle + third * 0.36, bottom - 2)
+        items += _north(layout, pen, right - right_part - 6, bottom - 1)
     return items
 
 
@@ -263,7 +271,7 @@ def _north(layout: Layout, pen: Pen, x: float, top: float) -> list[Item]:
 def _legend(layout: Layout, pen: Pen) -> list[Item]:
     plan = layout.plan
     left, top = plan.column_left, plan.height - plan.edge_mm
-    size, line = plan.text_pt, plan.line_mm * 1.45
+    size, line = plan.text_pt, plan.legend_line_mm
     wide = plan.column_width - plan.sheet_qr_mm - 4
     items: list[Item] = [
         frame_of((left, top - plan.legend_mm, left + plan.column_width, top), THIN),

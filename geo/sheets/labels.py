@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from geo.sheets.occupied import Occupied, around, hulls, leaders, within
+from geo.sheets.occupied import Occupied, around, half_planes, hulls, leaders, within
 
 Floats = npt.NDArray[np.float64]
 Measure = Callable[[str, float], float]  # text and size in points to width in mm
@@ -140,12 +140,13 @@ class _Job:
         settings: LabelSettings | None,
     ) -> None:
         self.settings = settings or LabelSettings()
-        self.window = np.asarray(window, dtype=np.float64)
+        self.planes = half_planes(np.asarray(window, dtype=np.float64))
+        self.room = shapely.area(shapely.Polygon(window))
         self.shapes = _largest_part(np.asarray(shapes, dtype=object))
         self.count = len(self.shapes)
         self.there = ~(shapely.is_missing(self.shapes) | shapely.is_empty(self.shapes))
         self.area = np.where(self.there, shapely.area(self.shapes), 0.0)
-        self.poles, self.radius = _poles(self.shapes, self.there)
+        self.poles, self.radius = _poles(self.shapes, self.there, np.array([bool(variants) for variants in texts], dtype=bool))
         self.tree = shapely.STRtree(self.shapes)
         self.sizes = [
             [label_size(lines, self.settings.size_pt, measure, self.settings) for lines in variants]
@@ -168,8 +169,7 @@ class _Job:
 
     def ration(self, order: Sequence[int]) -> tuple[list[int], set[int]]:
         """Which are set in full and which by their key number, so that a map too full is not tried for long."""
-        whole = shapely.area(shapely.Polygon(self.window))
-        room, key_room = whole * self.settings.text_share, whole * self.settings.key_share
+        room, key_room = self.room * self.settings.text_share, self.room * self.settings.key_share
         full: list[int] = []
         short: set[int] = set()
         for i in order:
@@ -234,7 +234,8 @@ class _Job:
 
     def _key_places(self, i: int) -> Iterator[tuple[Floats, Floats | None]]:
         size = self.key_sizes[i]
-        yield around(np.concatenate([self.poles[i : i + 1], _inner_grid(self.shapes[i])]), size), None
+        yield around(self.poles[i : i + 1], size), None
+        yield around(_inner_grid(self.shapes[i]), size), None
         for ring in range(len(self.settings.rings_mm) - 1):
             boxes = self._ring(i, size, ring)
             yield boxes, leaders(self.poles[i], boxes)
@@ -243,7 +244,7 @@ class _Job:
         self, i: int, boxes: Floats, lines: Floats | None, variant: int, *, shrink: bool = False
     ) -> bool:
         """Set a label at a place where just one other stands in the way, if that one finds another."""
-        kept = within(boxes, self.window)
+        kept = within(boxes, self.planes)
         boxes, lines = boxes[kept], None if lines is None else lines[kept]
         if not len(boxes):
             return False
@@ -277,7 +278,7 @@ class _Job:
 
     def _set(self, i: int, boxes: Floats, lines: Floats | None, variant: int, how: How | None = None) -> bool:  # noqa: PLR0913, PLR0917 - one place
         """Set a label at the best of these places that is free, if any is."""
-        open_ = np.flatnonzero(within(boxes, self.window))
+        open_ = np.flatnonzero(within(boxes, self.planes))
         if not len(open_):
             return False
         boxes, lines = boxes[open_], None if lines is None else lines[open_]
@@ -347,10 +348,14 @@ def _largest_part(shapes: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return out
 
 
-def _poles(shapes: npt.NDArray[Any], there: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """The point of each shape deepest inside it, and how deep that is."""
+def _poles(
+    shapes: npt.NDArray[Any], there: npt.NDArray[np.bool_], texts: npt.NDArray[np.bool_]
+) -> tuple[Floats, Floats]:
+    """The point of each shape deepest inside it, and how deep that is; for a key number any point in it will do."""
     poles, radius = np.zeros((len(shapes), 2)), np.zeros(len(shapes))
-    circles = shapely.maximum_inscribed_circle(shapes[there], _POLE_MM)
-    poles[there] = shapely.get_coordinates(shapely.get_point(circles, 0))
-    radius[there] = shapely.length(circles)
+    deep, any_ = there & texts, there & ~texts
+    circles = shapely.maximum_inscribed_circle(shapes[deep], _POLE_MM)
+    poles[deep] = shapely.get_coordinates(shapely.get_point(circles, 0))
+    radius[deep] = shapely.length(circles)
+    poles[any_] = shapely.get_coordinates(shapely.point_on_surface(shapes[any_]))
     return poles, radius

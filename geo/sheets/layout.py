@@ -9,6 +9,7 @@ at home on (`Frame.home_codes`). The map bears its short form, the code without
 what all codes of the page begin with.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -26,7 +27,7 @@ from geo.sheets.frames import Frame
 from geo.sheets.labels import How, Labels, LabelSettings, Measure, label_size, place_labels, text_width
 from geo.sheets.land import OnPaper, Shapely, cut, on_paper
 from geo.sheets.margin import Tick
-from geo.sheets.occupied import around, boxes_meet, within
+from geo.sheets.occupied import around, boxes_meet, half_planes, within
 from geo.sheets.plan import Plan, plan_of
 from geo.sheets.table import Part, flow, sheets_of
 
@@ -183,21 +184,22 @@ def layout(
     chosen = settings or LayoutSettings()
     plan = plan_of(frame.paper)
     place = on_paper(frame, plan, layers)
-    found, shapes = cut(layers, "pieces", place)
+    found, shapes = cut(layers, "pieces", place, (*_COLUMNS, "group_code"))
     rows, own, others = _rows(frame, layers, found, shapes)
-    parcels, villages = cut(layers, "parcels", place), cut(layers, "villages", place)
+    parcels, villages = cut(layers, "parcels", place, ("issuer_code",)), cut(layers, "villages", place, ("village_code",))
+    unit_names = _unit_names(layers)
     entries: tuple[Entry, ...] = ()
     names: tuple[Name, ...] = ()
     if frame.kind == "map":
         adjoining = _adjoining_land(frame, (found, shapes), parcels, villages)
-        names = _names(adjoining, _unit_names(layers), own, place.frame_mm, plan, measure)
+        names = _names(adjoining, unit_names, own, place.frame_mm, plan, measure)
         labels = _labels(rows, own, names, place.frame_mm, chosen.labels, measure)
         entries = _entries(rows, labels, _page_remarks(frame, rows, tiles))
     placed = bool(np.isfinite(frame.corners).all()) and place.crs is not None
     return Layout(
         plan=plan,
         place=place,
-        title=f"{chosen.county_name}{_bare(frame.unit_name)}{chosen.theme}",
+        title=f"{chosen.county_name}{_unit_name(frame, unit_names)}{chosen.theme}",
         number=frame.number,
         page_text=f"第 {frame.page} 页  共 {frame.pages} 页",
         settings=chosen,
@@ -246,12 +248,8 @@ def _rows(
     frame: Frame, layers: Mapping[str, pd.DataFrame], found: pd.DataFrame, shapes: Shapely
 ) -> tuple[pd.DataFrame, Shapely, Shapely]:
     """Pieces the frame lists, in the order of the table, their land, and that of others."""
-    if found.empty and not frame.piece_codes:
-        table = pd.DataFrame(columns=[*_COLUMNS, "at_home"])
-        return table, np.empty(0, dtype=object), shapes
-    listed = found["piece_code"].isin(frame.piece_codes).to_numpy() if len(found) else np.zeros(0, dtype=bool)
-    table = pd.DataFrame(found[listed][[*_COLUMNS]]) if len(found) else pd.DataFrame(columns=[*_COLUMNS])
-    own = shapes[listed]
+    listed = found["piece_code"].isin(frame.piece_codes).to_numpy(dtype=bool)
+    table, own = found.loc[listed, [*_COLUMNS]], shapes[listed]
     missing = set(frame.piece_codes) - set(table["piece_code"])
     if missing:
         layer = layers.get("pieces", pd.DataFrame(columns=[*_COLUMNS]))
@@ -267,9 +265,15 @@ def _rows(
 
 
 def _short_codes(codes: Sequence[str]) -> list[str]:
-    """Codes without the group, village or township that all of them begin with."""
-    digits = next((n for n in _LEVELS if len({code[:n] for code in codes}) == 1), 0)
-    return [code[digits:].removeprefix("-") if len(code) > _LEVELS[0] else code for code in codes]
+    """Codes without the group if there is one only; else from the group on, and from higher up where that names two."""
+    if len({code[:_LEVELS[0]] for code in codes}) == 1 and all(len(code) > _LEVELS[0] for code in codes):
+        return [code[_LEVELS[0] :].removeprefix("-") for code in codes]
+    out = list(codes)
+    for digits in (6, 9, 12):
+        short = [code[digits:] for code in codes]
+        times = Counter(short)
+        out = [text if text and times[text] == 1 else longer for text, longer in zip(short, out, strict=True)]
+    return out
 
 
 def _labels(  # noqa: PLR0913, PLR0917 - what labels depend on
@@ -305,6 +309,7 @@ def _entries(
     labels, texts = placed
     shorts = _short_codes(rows["piece_code"].tolist())
     out = []
+    areas = mu(rows["area_m2"].to_numpy(dtype=np.float64)).tolist()
     for at, row in enumerate(rows.itertuples(index=False)):
         variant, how = int(labels.variant[at]), labels.how[at]
         lines = texts[at][variant] if variant >= 0 else (str(at + 1),) if how == "key" else ()
@@ -316,7 +321,7 @@ def _entries(
                 piece_class=str(row.piece_class),
                 piece_shape=str(row.piece_shape),
                 area_m2=float(row.area_m2),  # type: ignore[arg-type] # itertuples has no types
-                area_mu=float(mu(row.area_m2)),  # type: ignore[arg-type] # as above
+                area_mu=areas[at],
                 at_home=bool(row.at_home),
                 remark=remarks[at],
                 how=how,
@@ -358,17 +363,20 @@ def _page_remarks(frame: Frame, rows: pd.DataFrame, tiles: Sequence[Frame]) -> l
 
 def _totals(rows: pd.DataFrame) -> tuple[Total, ...]:
     """Sums by class and shape, in exact hundredths of a square metre."""
-    if rows.empty:
-        return ()
-    cents = pd.Series(to_cents(rows["area_m2"]), index=rows.index)
+    cents = to_cents(rows["area_m2"].to_numpy(dtype=np.float64))
+    sums: dict[tuple[str, str], list[int]] = {}
+    for name, shape, area in zip(rows["piece_class"], rows["piece_shape"], cents.tolist(), strict=True):
+        mine = sums.setdefault((name, shape), [0, 0])
+        mine[0] += 1
+        mine[1] += area
     out = []
     for name in CLASSES:
         for shape in SHAPES:
-            mine = cents[(rows["piece_class"] == name) & (rows["piece_shape"] == shape)]
-            if len(mine):
-                area = float(from_cents(mine.sum()))
+            if (name, shape) in sums:
+                count, whole = sums[name, shape]
+                area_m2 = float(from_cents(whole))
                 out.append(
-                    Total(piece_class=name, piece_shape=shape, count=len(mine), area_m2=area, area_mu=float(mu(area)))
+                    Total(piece_class=name, piece_shape=shape, count=count, area_m2=area_m2, area_mu=float(mu(area_m2)))
                 )
     return tuple(out)
 
@@ -404,9 +412,18 @@ def _unit_names(layers: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     return out
 
 
+def _unit_name(frame: Frame, names: Mapping[str, str]) -> str:
+    """The unit's name; for want of one its village's, at last its code."""
+    code = frame.unit_code
+    return _bare(frame.unit_name) or names.get(code) or names.get(code[:12]) or code
+
+
 def _bare(name: str) -> str:
     """A village by the name people call it: the committee's suffix left out."""
-    return name.removesuffix("民委员会") if name.endswith("村民委员会") else name
+    for suffix, rest in (("村村民委员会", "村"), ("村民委员会", "村"), ("社区居民委员会", "社区"), ("居民委员会", "社区")):
+        if name.endswith(suffix) and name != suffix:
+            return name.removesuffix(suffix) + rest
+    return name
 
 
 def _adjoining_land(
@@ -442,7 +459,7 @@ def _names(  # noqa: PLR0913, PLR0917 - what a name's place depends on
     """A place for the name of each adjoining unit: on its land, near the middle, where it hides least."""
     out: list[Name] = []
     taken = np.empty((0, 4))
-    tree = shapely.STRtree(own)
+    tree, planes = shapely.STRtree(own), half_planes(window)
     size_pt = plan.text_pt * _NAME_SIZE
     for code, shapes in land.items():
         text = names.get(code, "")
@@ -451,7 +468,7 @@ def _names(  # noqa: PLR0913, PLR0917 - what a name's place depends on
         points = shapely.get_coordinates(shapely.point_on_surface(shapes))
         points = points[np.argsort(np.hypot(*(points - np.median(points, axis=0)).T), kind="stable")][:_NAME_TRIES]
         boxes = around(points, label_size((text,), size_pt, measure, LabelSettings()))
-        boxes = boxes[within(boxes, window) & ~boxes_meet(boxes, taken).any(axis=1)]
+        boxes = boxes[within(boxes, planes) & ~boxes_meet(boxes, taken).any(axis=1)]
         if not len(boxes):
             continue
         hidden, _ = tree.query(shapely.box(*boxes.T), predicate="intersects")

@@ -9,7 +9,7 @@ from geo.area import from_cents, mu, to_cents
 from geo.sheets.layout import Entry, Layout
 from geo.sheets.page import Item
 from geo.sheets.pen import THICK, THIN, Pen, bar_code, frame_of, strokes
-from geo.sheets.table import DENSE_COLUMNS, TITLES, Part, head_mm
+from geo.sheets.table import ABREAST, TITLES, Part, head_mm
 from geo.standards import code_list
 
 # Title and share of the width; the last four are filled in by hand.
@@ -18,8 +18,8 @@ _BLOCKS: Final = (
     ("认定", 14.0), ("实测亩", 13.0), ("现使用人", 17.0), ("备注", 20.0),
 )  # fmt: skip
 _CODE: Final = ("二维码", 13.5)
-_REST: Final = (("序号", 7.0), ("编号", 29.0), ("亩", 9.0), ("类别", 10.0), ("形状", 7.0))
-_ELSEWHERE: Final = (("序号", 7.0), ("编号", 22.0), ("亩", 11.0), ("类别", 10.0), ("填写页", 12.0))
+_REST: Final = (("序号", 6.0), ("编号", 25.0), ("亩", 7.0), ("形状", 7.0))
+_ELSEWHERE: Final = (("序号", 7.0), ("编号", 16.0), ("填写页", 10.0))
 
 
 def table_items(layout: Layout, *, sheet: int) -> list[Item]:
@@ -86,28 +86,29 @@ def _dense(layout: Layout, part: Part) -> list[Item]:
     plan, pen = layout.plan, Pen(measure=layout.measure)
     away = part.kind == "elsewhere"
     columns = _ELSEWHERE if away else _REST
-    classes, shapes = code_list("piece_class"), code_list("piece_shape")
+    shapes, abreast = code_list("piece_shape"), ABREAST[part.kind]
     size, head = plan.small_pt, head_mm(plan, part.kind)
     entries = layout.entries[part.first : part.last]
     top = part.top_mm - head
     items: list[Item] = [
-        pen.cell(_title(part), (part.x_mm, top, part.x_mm + part.width_mm, part.top_mm), size * 1.15, bold=True)
+        pen.cell(_title(part), (part.x_mm, top, part.x_mm + part.width_mm, part.top_mm), size * 1.3)
     ]
     bottom = top - head - part.lines * part.row_mm
-    half = part.width_mm / DENSE_COLUMNS
+    each = part.width_mm / abreast
     lines = []
-    for column in range(DENSE_COLUMNS):
-        left = part.x_mm + column * half
-        edges = _edges(columns, left, half)
+    for column in range(abreast):
+        edges = _edges(columns, part.x_mm + column * each, each)
         items += [
             pen.cell(title, (edges[i], top - head, edges[i + 1], top), size) for i, (title, _) in enumerate(columns)
         ]
         lines += [((edge, top), (edge, bottom)) for edge in edges]
         for row, entry in enumerate(entries[column * part.lines : (column + 1) * part.lines]):
             y = top - head - row * part.row_mm
-            last = entry.remark if away else shapes[entry.piece_shape]
-            code = entry.short_code if away else entry.piece_code
-            texts = (f"{entry.number}", code, f"{entry.area_mu:.2f}", classes[entry.piece_class], last)
+            texts = (
+                (f"{entry.number}", entry.short_code, entry.remark)
+                if away
+                else (f"{entry.number}", entry.piece_code, f"{entry.area_mu:.2f}", shapes[entry.piece_shape])
+            )
             items += [
                 pen.cell(text, (edges[i], y - part.row_mm, edges[i + 1], y), size) for i, text in enumerate(texts)
             ]
@@ -120,7 +121,7 @@ def _dense(layout: Layout, part: Part) -> list[Item]:
         rest = [e for e in layout.entries if e.at_home and e.piece_shape != "BLOCK"]
         low = bottom - head
         text = f"合计  {len(rest)} 块  {_sum_mu(rest):.2f} 亩"
-        items.append(pen.cell(text, (part.x_mm, low, part.x_mm + part.width_mm, bottom), size, bold=True))
+        items.append(pen.cell(text, (part.x_mm, low, part.x_mm + part.width_mm, bottom), size))
     items += [strokes(lines, THIN), frame_of((part.x_mm, low, part.x_mm + part.width_mm, top), THICK)]
     return items
 

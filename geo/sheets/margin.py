@@ -100,9 +100,7 @@ def kilometres(metres: float, decimals: int) -> str:
 
 def grid_step(scale: int) -> float:
     """Metres between grid lines: the round number nearest to 10 cm on paper."""
-    wanted = scale * _TICK_MM / 1000
-    base = 10.0 ** np.floor(np.log10(wanted))
-    return float(min((step * power for power in (base, 10 * base) for step in _STEPS), key=lambda m: abs(m - wanted)))
+    return _round_number(scale * _TICK_MM / 1000)
 
 
 def ticks(corners: Floats, scale: int) -> tuple[Tick, ...]:
@@ -147,8 +145,13 @@ def adjoining(number: str, neighbours: Mapping[str, str]) -> tuple[tuple[str, ..
 
 
 def bar_lengths(scale: int) -> tuple[float, ...]:
-    """Marks of the scale bar in metres: 0, then each 2 cm or near it, to 8 cm."""
-    wanted = scale * 0.02
+    """Marks of the scale bar in metres: 0, then each 2 cm or near it, as many as make no more than 8 cm."""
+    unit = _round_number(scale * 0.02)
+    steps = int(0.08 * scale / unit + 1e-9)
+    return tuple(unit * n for n in range(steps + 1))
+
+
+def _round_number(wanted: float) -> float:
+    """The nearest of 1, 2, 5, 10, 20, 50 …"""
     base = 10.0 ** np.floor(np.log10(wanted))
-    unit = min((step * power for power in (base, 10 * base) for step in _STEPS), key=lambda m: abs(m - wanted))
-    return tuple(float(unit * n) for n in range(5))
+    return float(min((step * power for power in (base, 10 * base) for step in _STEPS), key=lambda m: abs(m - wanted)))

@@ -123,16 +123,20 @@ def hulls(lines: Floats) -> Floats:
     return np.column_stack([np.minimum(lines[:, :2], lines[:, 2:]), np.maximum(lines[:, :2], lines[:, 2:])])
 
 
-def within(boxes: Floats, window: Floats) -> Bools:
-    """Which boxes lie within a convex window (k x 2 corners, either direction)."""
+def half_planes(window: Floats) -> tuple[Floats, Floats]:
+    """Inward normals (k x 2) and offsets (k) of a convex window's sides; its corners run in either direction."""
     edge = np.roll(window, -1, axis=0) - window
     inward = np.column_stack([-edge[:, 1], edge[:, 0]])
     if (edge[:, 0] * np.roll(edge[:, 1], -1) - edge[:, 1] * np.roll(edge[:, 0], -1)).sum() < 0:
         inward = -inward  # the corners run clockwise
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    half = (boxes[:, 2:] - boxes[:, :2]) / 2
-    depth = ((centre[:, None, :] - window[None]) * inward[None]).sum(axis=2)
-    out: Bools = (depth >= half @ np.abs(inward).T).all(axis=1)
+    return inward, (window * inward).sum(axis=1)
+
+
+def within(boxes: Floats, planes: tuple[Floats, Floats]) -> Bools:
+    """Which boxes lie within a convex window, given by its half planes."""
+    inward, offset = planes
+    centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    out: Bools = (centre @ inward.T - offset >= half @ np.abs(inward).T).all(axis=1)
     return out
 
 

@@ -73,7 +73,12 @@ class Plan:
     @property
     def legend_mm(self) -> float:
         """Height of the legend, with the sheet's bar code beside it."""
-        return max(self.sheet_qr_mm + self.line_mm, self.line_mm * 8.2)
+        return max(self.sheet_qr_mm + self.line_mm * 1.8, self.legend_line_mm * 6.35)
+
+    @property
+    def legend_line_mm(self) -> float:
+        """From one row of the legend to the next."""
+        return self.line_mm * 1.3
 
     @property
     def line_mm(self) -> float:

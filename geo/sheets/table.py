@@ -21,7 +21,7 @@ TITLES: Final = {
     "rest": "细条、碎屑面积表（只参加面积平衡）",
     "elsewhere": "邻页图块（在所注页填写）",
 }
-DENSE_COLUMNS: Final = 2
+ABREAST: Final = {"blocks": 1, "rest": 3, "elsewhere": 4}  # rows beside each other
 
 _TOTAL_ROWS: Final = 1
 _BETWEEN_MM: Final = 3.0
@@ -51,8 +51,7 @@ class Part:
     @property
     def lines(self) -> int:
         """Rows that hold pieces, one under the other."""
-        count = self.last - self.first
-        return count if self.kind == "blocks" else -(-count // DENSE_COLUMNS)
+        return -(-(self.last - self.first) // ABREAST[self.kind])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +119,7 @@ def _flow(counts: Sequence[int], plan: Plan, top_mm: float, bottom_mm: float, *,
         left, begins = count, True
         coded_here = coded and kind == "blocks"
         row = CODE_ROW_MM if coded_here else plan.row_mm if kind == "blocks" else plan.dense_mm
-        abreast = 1 if kind == "blocks" else DENSE_COLUMNS
+        abreast = ABREAST[kind]
         head = head_mm(plan, kind)  # type: ignore[arg-type] # a tuple's literals are read as plain str
         while left:
             # Room for the sum is kept in every part, so that it never stands alone.
