@@ -22,7 +22,7 @@ from geopandas import GeoDataFrame
 
 from geo.errors import MismatchError, ShiftError
 from geo.findings import findings, joined
-from geo.reconcile.match import Match, Movement, match
+from geo.reconcile.match import Match, Movement, match, together
 from geo.reconcile.overlay import cores
 from geo.schema import column_names, conform
 
@@ -81,6 +81,7 @@ class _Batch(NamedTuple):
     village: str
     name: str
     rows: Rows  # positions in the parcels
+    meant: Rows  # those of them that are farmland on the survey too
 
     @property
     def key(self) -> str:
@@ -143,10 +144,9 @@ def align(  # noqa: PLR0913 - two layers, where the rows belong, and how
     land = land[~(shapely.is_missing(land) | shapely.is_empty(land))]
     tree = shapely.STRtree(land)
     given = {shift.shift_key: shift for shift in settings.given}
-    known = {key.partition("/")[0] for key in given}
 
     def one(batch: _Batch) -> list[tuple[_Batch, Match | None]]:
-        if settings.mode == "none" and batch.village not in known:
+        if settings.mode == "none" and not {batch.key, batch.village} & set(given):
             return []
         near = land[tree.query(shapely.box(*_grown(shapes[batch.rows], settings.reach_m)))]
         return _found(parcels, shapes, batch, near, settings)
@@ -165,7 +165,9 @@ def align(  # noqa: PLR0913 - two layers, where the rows belong, and how
     key = np.full(len(shapes), "", dtype=object)
     for (batch, _), (row, movement, _) in zip(found, described, strict=True):
         if movement is not None:
-            moved[batch.rows] = shapely.transform(shapes[batch.rows], movement)
+            # As the table says it, to the last bit: whoever moves parcels_original by it gets these.
+            traced = movement_of(pd.Series(row))
+            moved[batch.rows] = shapely.transform(shapes[batch.rows], traced)
             key[batch.rows] = row["shift_key"]
     laid = laid.assign(shift_key=pd.Series(key, index=laid.index, dtype="str")).set_geometry(
         gpd.GeoSeries(moved, index=laid.index, crs=parcels.crs)
@@ -203,15 +205,17 @@ def _batches(parcels: GeoDataFrame, villages: "pd.Series[str]", given: dict[str,
     )
     rows = rows[drawn & rows["village"].ne("").to_numpy(dtype=bool)]
     issuers = parcels["issuer_code"].fillna("").to_numpy(dtype=object)
+    meant = parcels["parcel_class"].isin(MEANT_TO_MATCH).to_numpy(dtype=bool)
     out: list[_Batch] = []
     for village, mine in rows.groupby("village", sort=True):
         for name, part in mine.groupby(_files(mine["file"]), sort=True):
-            batch = _Batch(str(village), str(name), part.index.to_numpy(dtype=np.intp))
+            here = part.index.to_numpy(dtype=np.intp)
+            batch = _Batch(str(village), str(name), here, here[meant[here]])
             for group in sorted(set(issuers[batch.rows])):
                 own = _group_of(batch, str(group), batch.rows[issuers[batch.rows] == group])
                 if own.key in given:
                     out.append(own)
-                    batch = batch._replace(rows=np.setdiff1d(batch.rows, own.rows))
+                    batch = _without(batch, own.rows)
             if len(batch.rows):
                 out.append(batch)
     return out
@@ -229,7 +233,13 @@ def _files(files: "pd.Series[str]") -> "pd.Series[str]":
 
 def _group_of(batch: _Batch, group: str, rows: Rows) -> _Batch:
     """A group of a batch as a batch of its own."""
-    return _Batch(batch.village, f"{batch.name}/{group}" if batch.name else group, rows)
+    name = f"{batch.name}/{group}" if batch.name else group
+    return _Batch(batch.village, name, rows, np.intersect1d(batch.meant, rows))
+
+
+def _without(batch: _Batch, gone: Rows) -> _Batch:
+    """What is left of a batch."""
+    return batch._replace(rows=np.setdiff1d(batch.rows, gone), meant=np.setdiff1d(batch.meant, gone))
 
 
 def _require_known(given: dict[str, GivenShift], batches: list[_Batch]) -> None:
@@ -245,18 +255,16 @@ _LEAST_BATCH: Final = 30
 
 
 def _grown(shapes: Geometries, by: float) -> tuple[float, float, float, float]:
-    """Frame of nearly all shapes, and so much more on each side; a stray one does not widen it."""
-    bounds = shapely.bounds(shapes)
-    west, south = np.quantile(bounds[:, :2], 0.005, axis=0) - by
-    east, north = np.quantile(bounds[:, 2:], 0.995, axis=0) + by
-    return float(west), float(south), float(east), float(north)
+    """Frame of the shapes, and so much more on each side; a stray one does not widen it."""
+    west, south, east, north = shapely.total_bounds(shapes[together(shapes)]).tolist()
+    return west - by, south - by, east + by, north + by
 
 
 def _found(
     parcels: GeoDataFrame, shapes: Geometries, batch: _Batch, near: Geometries, settings: AlignSettings
 ) -> list[tuple[_Batch, Match | None]]:
     """The batch with its match; groups of it that lie elsewhere become batches of their own."""
-    meant = batch.rows[parcels["parcel_class"].isin(MEANT_TO_MATCH).to_numpy(dtype=bool)[batch.rows]]
+    meant = batch.meant
     if len(meant) < settings.min_parcels or not len(near):
         return [(batch, None)]
     issuers = parcels["issuer_code"].fillna("").to_numpy(dtype=object)
@@ -289,11 +297,10 @@ def _found(
     if not apart:
         return [(batch, result)]
     gone = np.concatenate([own.rows for own, _ in apart])
-    rest = _Batch(batch.village, batch.name, np.setdiff1d(batch.rows, gone))
+    rest = _without(batch, gone)
     if not len(rest.rows):
         return apart
-    remaining = np.setdiff1d(meant, gone)
-    again = match(shapes[remaining], near, reach_m=settings.reach_m) if len(remaining) else None
+    again = match(shapes[rest.meant], near, reach_m=settings.reach_m) if len(rest.meant) else None
     return [(rest, again), *apart]
 
 
@@ -332,13 +339,16 @@ def _described(  # noqa: PLR0911 - one return a verdict
         "accepted": False,
         "confidence": "none",
     }
-    doubt = "地块太少，无法判断" if result is None else _doubt(result, len(batch.rows), settings)
+    few = len(batch.meant) < settings.min_parcels
+    doubt = "附近没有能对上的图斑边界" if result is None else _doubt(result, len(batch.meant), settings)
     if result is not None:
         row |= _figures(result) | {"confidence": "low" if doubt else "high"}
     if decision is not None and (decision.movement is not None or not decision.accepted):
         return _decided(row, decision)
+    if few and result is None:
+        return row | {"reason": f"可比对的只有 {len(batch.meant)} 个，无法判断偏移"}, None, "shift_unknown"
     if result is None:
-        return row | {"reason": doubt}, None, "shift_unknown"
+        return row | {"reason": f"{doubt}；未作移动"}, None, "parcels_do_not_fit"
     size = _size(result)
     accepted = decision is not None and decision.accepted
     off = f"整体偏{row['direction']} {size:.2f} m（中误差 {result.error_m:.2f} m）"
@@ -352,7 +362,8 @@ def _described(  # noqa: PLR0911 - one return a verdict
         )
     far = size > settings.stop_m and not settings.accept_far
     if far and result.second_peak <= settings.max_second_peak:
-        return row | {"reason": f"{off}，待确认"}, None, "shift_far"
+        more = f"；{doubt}" if doubt else ""
+        return row | {"reason": f"{off}，待确认{more}"}, None, "shift_far"
     if doubt:
         return row | {"reason": f"可能{off}，但{doubt}；未作移动"}, None, "shift_doubtful"
     if size < max(settings.least_m, settings.least_sigmas * result.error_m):
