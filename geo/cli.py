@@ -7,8 +7,9 @@ unreadable input. Results go to stdout, progress to stderr.
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from enum import StrEnum
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Final, ParamSpec, TypeVar
@@ -21,9 +22,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from geo import ledger, webmap, workspace
 from geo import report as reports
 from geo.errors import GeoError, InputError
+from geo.exchange.shift_file import read_shifts
 from geo.findings import gather
 from geo.pipeline import Inputs, Outcome, read_layers, reconcile_files
 from geo.reconcile import Settings
+from geo.reconcile.align import AlignSettings
 from geo.reconcile.check import check as run_checks
 from geo.reconcile.sources import prepared
 from geo.sample import SampleSettings, county, deliver
@@ -63,10 +66,36 @@ Datum = Annotated[
     Path | None,
     typer.Option("--datum", help="西安80、北京54 到 CGCS2000 的转换：参数 .toml 或控制点 .csv"),
 ]
+Align = Annotated[
+    str,
+    typer.Option(
+        "--align",
+        help="整体偏移：auto 自动判断并改正，none 不判断，或偏移表 .csv（逐村决定）",
+        metavar="auto|none|FILE",
+    ),
+]
+AcceptShifts = Annotated[
+    bool, typer.Option("--accept-shifts", help="超过 10 米的整体偏移也予采用，不再逐村确认")
+]
 Personal = Annotated[bool, typer.Option("--personal", help="读取个人信息列（默认不读）")]
 Jobs = Annotated[int, typer.Option(min=0, help="线程数，0 为全部核心")]
 AsJson = Annotated[bool, typer.Option("--json", help="在标准输出打印机器可读的摘要")]
 WorkspacePath = Annotated[Path, typer.Argument(help="成果文件 .gpkg")]
+
+
+class Units(StrEnum):
+    """What a set of sheets is cut by."""
+
+    group = "group"
+    village = "village"
+    sheet = "sheet"
+
+
+class DxfKind(StrEnum):
+    """Version of the drawing."""
+
+    R2004 = "R2004"
+    R2010 = "R2010"
 
 
 def main() -> None:
@@ -152,6 +181,7 @@ def check(
     parcels_crs: ParcelsCrs = None,
     baseline_crs: BaselineCrs = None,
     datum: Datum = None,
+    align: Align = "auto",
     out: Annotated[Path | None, typer.Option(help="问题清单 CSV")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -169,7 +199,7 @@ def check(
         datum=datum,
     )
     layers = read_layers(inputs)
-    checked = run_checks(prepared(layers.sources()))
+    checked = run_checks(prepared(layers.sources()), aligning=_aligning(align))
     table = gather(
         [*(r.findings for r in layers.readings().values()), *layers.chosen, checked.findings],
         layers.survey.table.crs,
@@ -202,6 +232,8 @@ def reconcile(
     parcels_crs: ParcelsCrs = None,
     baseline_crs: BaselineCrs = None,
     datum: Datum = None,
+    align: Align = "auto",
+    accept_shifts: AcceptShifts = False,
     jobs: Jobs = 0,
     resume: Annotated[bool, typer.Option("--resume", help="接着上次中断处继续")] = False,
     personal: Personal = False,
@@ -220,15 +252,40 @@ def reconcile(
         baseline_crs=baseline_crs,
         datum=datum,
     )
-    outcome = _reconciled(inputs, out, Settings(jobs=jobs), resume=resume, personal=personal)
+    settings = Settings(jobs=jobs, align=_aligning(align, accept_far=accept_shifts))
+    outcome = _reconciled(inputs, out, settings, resume=resume, personal=personal)
     print(json.dumps(_summary(outcome), ensure_ascii=False) if as_json else _summary_text(outcome))
     raise typer.Exit(WITH_ERRORS if outcome.result.findings["severity"].eq("error").any() else 0)
+
+
+def _aligning(align: str, *, accept_far: bool = False) -> AlignSettings:
+    """What ``--align`` says: a word, or a file of decisions."""
+    if align in {"auto", "none"}:
+        return AlignSettings(mode="none" if align == "none" else "auto", accept_far=accept_far)
+    if not Path(align).is_file():
+        raise InputError(f"--align 应为 auto、none 或偏移表文件；没有文件 {align}")
+    return AlignSettings(given=read_shifts(align), accept_far=accept_far)
 
 
 def _reconciled(inputs: Inputs, out: Path, settings: Settings, *, resume: bool, personal: bool) -> Outcome:
     """Run the main job with a progress bar on the screen."""
     if out.suffix.lower() != ".gpkg":
         raise InputError(f"成果文件 {out} 应以 .gpkg 结尾")
+    with _bar("套合") as progress:
+        return reconcile_files(
+            inputs,
+            out,
+            settings=settings,
+            resume=resume,
+            personal=personal,
+            progress=progress,
+            told=_screen.print,
+        )
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar on a terminal; nothing elsewhere."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -237,17 +294,9 @@ def _reconciled(inputs: Inputs, out: Path, settings: Settings, *, resume: bool, 
         console=_screen,
     )
     with bar if _screen.is_terminal else nullcontext():
-        task = bar.add_task("套合", total=None)
-        return reconcile_files(
-            inputs,
-            out,
-            settings=settings,
-            resume=resume,
-            personal=personal,
-            progress=lambda done, total, name: bar.update(
-                task, completed=done, total=total, description=name
-            ),
-            told=_screen.print,
+        task = bar.add_task(title, total=None)
+        yield lambda done, total, name: bar.update(
+            task, completed=done, total=total, description=name or title
         )
 
 
@@ -305,6 +354,73 @@ def ledger_(
     """按村输出 Excel 台账，附面积平衡证明。"""
     for path in ledger.write_ledger(workspace.open(work), out):
         print(path)
+
+
+@app.command("sheets")
+@_plainly
+def sheets_(
+    work: WorkspacePath,
+    out: Annotated[Path, typer.Option(help="输出文件夹")],
+    by: Annotated[
+        Units, typer.Option(help="分幅方式：group 按组（A3），village 按村（A1），sheet 按国家标准图幅（A1）")
+    ] = Units.group,
+    formats: Annotated[
+        str, typer.Option("--format", help="格式，逗号分隔：pdf、geopdf、png、dxf、shp（含界址点成果表）")
+    ] = "pdf",
+    only: Annotated[
+        list[str] | None, typer.Option(help="只出这些：县、乡镇、村、组代码，图号，或图块编号；可多次给出")
+    ] = None,
+    photo: Annotated[Path | None, typer.Option(help="垫在图下的正射影像（GeoTIFF 等，任意坐标系）")] = None,
+    paper: Annotated[str, typer.Option(help="纸张 A4、A3、A1、A0；默认按组 A3，其他 A1")] = "",
+    scale: Annotated[int, typer.Option(min=100, help="比例尺分母")] = 2000,
+    dpi: Annotated[float, typer.Option(min=30, max=600, help="PNG 分辨率")] = 150,
+    dxf: Annotated[
+        DxfKind, typer.Option(help="DXF 版本：R2004（GBK，通用）或 R2010（UTF-8）")
+    ] = DxfKind.R2004,
+    producer: Annotated[str, typer.Option(help="图廓所印测制单位")] = "",
+    date: Annotated[str, typer.Option(help="图廓所印日期，如 2024年5月")] = "",
+    survey_vintage: Annotated[str, typer.Option(help="图廓所印三调数据时点")] = "",
+    parcels_vintage: Annotated[str, typer.Option(help="图廓所印确权数据时点")] = "",
+    secrecy: Annotated[str, typer.Option(help="图廓所印密级")] = "内部使用",
+    jobs: Annotated[int, typer.Option(min=0, help="进程数，0 为全部核心；不影响结果")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="保留已完成且未变的图，接着出其余的")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """按组、村或标准图幅输出 1:2000 图件，附图幅目录和索引图。"""
+    from geo.sheets import run as sheets  # noqa: PLC0415 - only this command draws: the others start without its libraries
+
+    opened = workspace.open(work)
+    margin = sheets.LayoutSettings(
+        producer=producer,
+        date=date,
+        survey_vintage=survey_vintage,
+        parcels_vintage=parcels_vintage,
+        secrecy=secrecy,
+    )
+    with _bar("出图") as progress:
+        outcome = sheets.make_sheets(
+            opened,
+            out,
+            by=by.value,
+            formats=sheets.formats(formats),
+            only=only,
+            photo=photo,
+            jobs=jobs,
+            resume=resume,
+            settings=sheets.SheetSettings(
+                paper=paper,
+                scale=scale,
+                dpi=dpi,
+                dxf=sheets.DxfSettings(version=dxf.value),
+                painting=sheets.Painting(layout=margin),
+            ),
+            progress=progress,
+        )
+    workspace.amend(work, {"sheets": outcome.sheets})
+    for row in outcome.errors.to_dict("records"):
+        sys.stderr.write(f"出错 {row['sheet_number'] or row['unit_code']}：{row['message']}\n")
+    print(json.dumps(outcome.summary(), ensure_ascii=False) if as_json else outcome.text())
+    raise typer.Exit(WITH_ERRORS if len(outcome.errors) else 0)
 
 
 @app.command()

@@ -106,6 +106,8 @@ def dxf(layers: Mapping[str, gpd.GeoDataFrame], *, settings: DxfSettings | None 
         sheet.points(layers)
         sheet.areas(layers, "frames", "key", ("number",))
         sheet.titles(layers)
+        for kind in sorted(drawing.entitydb.dxf_types_in_use()):
+            drawing.classes.add_class(kind)  # else they come from a set, in another order in each process
         text = io.StringIO()
         drawing.write(text)
     return text.getvalue().replace("\r\n", "\n").encode(drawing.output_encoding)

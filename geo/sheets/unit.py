@@ -1,0 +1,412 @@
+"""One unit of the set in one worker: read its land, lay out its pages, write its files, remember what was made.
+
+A unit is a group, a village or a national sheet with its pages, or a village's
+tables. What it was made from has a fingerprint, kept with the checksums of its
+files: whoever resumes makes again only what is missing, damaged or out of date.
+A page that fails is told in its row; the rest of the unit is made.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol, cast
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from pyproj import CRS, Transformer
+
+from geo.atomic import whole_file
+from geo.errors import GeoError, OutputError
+from geo.sheets.draw import pdf, png
+from geo.sheets.dxf import DxfSettings, dxf, outside_gbk
+from geo.sheets.fonts import missing
+from geo.sheets.frames import Frame, frame_shapes
+from geo.sheets.handover import write_pieces, write_points
+from geo.sheets.page import Page, Text
+from geo.sheets.points import boundary_points
+
+Format = Literal["pdf", "geopdf", "png", "dxf", "shp"]
+
+FORMATS: Final[tuple[Format, ...]] = ("pdf", "geopdf", "png", "dxf", "shp")
+PAGED: Final = frozenset({"pdf", "geopdf", "png"})  # made from pages
+RECORDS: Final = ".taotu"  # folder of the records beside the sheets
+VOLUME: Final = 40  # pages of one PDF: more go into further volumes, so that memory is bounded
+
+_FORBIDDEN: Final = re.compile(r'[\x00-\x1f<>:"/\\|?*]')  # in file names, of Windows and of Linux
+_LONGEST_NAME: Final = 60
+_COMPUTING: Final = ("taotu", "ezdxf", "geopandas", "pikepdf", "pyproj", "shapely", "uharfbuzz", "xlsxwriter")
+
+
+class Source(Protocol):
+    """Where land is read from, layer by layer: an opened workspace."""
+
+    @property
+    def crs(self) -> CRS:
+        """CRS of every layer with geometry."""
+
+    def read(
+        self,
+        layer: str,
+        *,
+        where: str | None = None,
+        bbox: tuple[float, float, float, float] | None = None,
+        columns: list[str] | None = None,
+        geometry: bool = True,
+    ) -> pd.DataFrame:
+        """A layer, or a part of it."""
+
+
+Pages = Mapping[str, tuple[Page, ...]]  # of each frame, by its key: the map, and pages its table goes on
+Land = Mapping[str, pd.DataFrame]  # layers by name; those with a place are GeoDataFrames
+Painter = Callable[[Frame, Land, Sequence[Frame]], tuple[Page, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Task:
+    """What all units of a run have in common."""
+
+    source: Source
+    out: Path
+    formats: tuple[Format, ...]
+    shown: str  # condition in SQL: pieces that the set shows
+    measured: str  # condition in SQL: pieces that have boundary points
+    paint: Painter
+    identity: str  # of everything that decides a page beside the land
+    dxf: DxfSettings
+    decimals: int
+    dpi: float
+    resume: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Job:
+    """One unit: its pages, or, without any, the tables of a village."""
+
+    kind: str  # group, village, sheet; tables
+    code: str
+    name: str
+    folder: str  # in the set's folder
+    frames: tuple[Frame, ...] = ()
+
+    @property
+    def stem(self) -> str:
+        """Name of the unit's files."""
+        return file_stem(f"{self.code}{self.name}")
+
+
+@dataclass(slots=True, kw_only=True)
+class Record:
+    """What was made of a unit, as it is kept on disk."""
+
+    mark: str = ""
+    files: dict[str, dict[str, str]] = field(
+        default_factory=dict
+    )  # format: path in the set's folder: SHA-256
+    errors: dict[str, dict[str, str]] = field(
+        default_factory=dict
+    )  # format: page key, or "": what went wrong
+    notes: dict[str, str] = field(default_factory=dict)  # page key: what the reader should know
+    made: list[str] = field(default_factory=list)  # formats made in this run, not kept on disk
+
+
+def file_stem(name: str) -> str:
+    """A name that every disk takes."""
+    return _FORBIDDEN.sub("_", name)[:_LONGEST_NAME].rstrip(". ") or "_"
+
+
+def quoted(text: str) -> str:
+    """The text as a constant in SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identity(*parts: object) -> str:
+    """One text for everything beside the land that decides a page: settings, and the libraries that draw."""
+    return json.dumps([*map(repr, parts), {name: version(name) for name in _COMPUTING}], ensure_ascii=False)
+
+
+def record_path(out: Path, job: Job) -> Path:
+    """Where the record of a unit is kept."""
+    return out / RECORDS / job.kind / f"{file_stem(job.code)}.json"
+
+
+def load_record(path: Path) -> Record:
+    """A unit's record; an empty one where there is none, or a damaged one."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        return Record(mark=told["mark"], files=told["files"], errors=told["errors"], notes=told["notes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return Record()
+
+
+def make_unit(job: Job, task: Task) -> Record:
+    """Make the files of a unit that are asked for and not yet there.
+
+    Returns
+    -------
+    Record
+        As it was saved: files by format, and what went wrong, by format and page.
+
+    Raises
+    ------
+    OutputError
+        If the record cannot be written.
+    """
+    path = record_path(task.out, job)
+    before = load_record(path)
+    try:
+        layers = land(job, task)
+        mark = fingerprint(job, layers, task)
+    except Exception as error:  # noqa: BLE001 - one unit's fault must not stop the county's set
+        return _failed(job, task, _told(error))
+    record = before if before.mark == mark else Record(mark=mark)
+    asked = [name for name in task.formats if (name == "shp") == (not job.frames)]
+    wanted = [name for name in asked if not (task.resume and intact(record, name, task.out))]
+    if not wanted:
+        return record
+    pages, failed = ({}, {}) if PAGED.isdisjoint(wanted) else _pages(job, layers, task)
+    for name in wanted:
+        record.files[name], record.errors[name] = {}, dict(failed) if name in PAGED else {}
+        try:
+            for file in _WRITERS[name](job, layers, pages, task):
+                record.files[name][file.relative_to(task.out).as_posix()] = _sha256(file)
+        except Exception as error:  # noqa: BLE001 - one unit's fault must not stop the county's set
+            record.errors[name][""] = _told(error)
+        record.made.append(name)
+    record.notes |= _notes(job, layers, pages)
+    _save(record, path)
+    return record
+
+
+def land(job: Job, task: Task) -> dict[str, pd.DataFrame]:
+    """Layers of a unit: what lies within the bounds of its pages, or the pieces of its village."""
+    read = task.source.read
+    if not job.frames:
+        return {"pieces": read("pieces", where=f"village_code = {quoted(job.code)}")}
+    box = _bounds(job.frames, task.source.crs)
+    nowhere = "0 = 1" if box is None else None
+    out = {"pieces": read("pieces", where=nowhere or task.shown, bbox=box)}
+    out |= {layer: read(layer, where=nowhere, bbox=box) for layer in ("parcels", "patches", "villages")}
+    return out | {"balance": read("balance", where=f"code = {quoted(job.code)}")}
+
+
+def _bounds(frames: Iterable[Frame], crs: CRS) -> tuple[float, float, float, float] | None:
+    """Bounds of all pages in the CRS of the layers; None if none lies anywhere."""
+    boxes = []
+    for frame in frames:
+        if np.isnan(frame.corners).any():
+            continue
+        west, south = frame.corners.min(axis=0).tolist()
+        east, north = frame.corners.max(axis=0).tolist()
+        box = (west, south, east, north)
+        if frame.crs:
+            box = Transformer.from_crs(frame.crs, crs, always_xy=True).transform_bounds(*box)
+        boxes.append(box)
+    if not boxes:
+        return None
+    every = np.array(boxes)
+    low, high = every[:, :2].min(axis=0).tolist(), every[:, 2:].max(axis=0).tolist()
+    return low[0], low[1], high[0], high[1]
+
+
+def fingerprint(job: Job, layers: Land, task: Task) -> str:
+    """Hash of all that decides a unit's files."""
+    digest = hashlib.sha256(task.identity.encode())
+    digest.update(repr((job.code, job.name, job.folder)).encode())
+    for frame in job.frames:
+        digest.update(frame.corners.tobytes())
+        rest = {name: getattr(frame, name) for name in frame.__slots__ if name != "corners"}
+        digest.update(repr(sorted(rest.items())).encode())
+    for name, table in layers.items():
+        digest.update(name.encode())
+        bare = pd.DataFrame(table.drop(columns="geometry", errors="ignore"))
+        digest.update(bare.to_json(orient="values", double_precision=15).encode())
+        if isinstance(table, gpd.GeoDataFrame):
+            digest.update(b"".join(shape or b"-" for shape in shapely.to_wkb(table.geometry.to_numpy())))
+    return digest.hexdigest()
+
+
+def intact(record: Record, name: str, out: Path) -> bool:
+    """Whether a format was made without error and its files are as they were written."""
+    if name not in record.files or record.errors.get(name):
+        return False
+    try:
+        return all(_sha256(out / path) == told for path, told in record.files[name].items())
+    except OSError:
+        return False
+
+
+def _pages(job: Job, layers: Land, task: Task) -> tuple[dict[str, tuple[Page, ...]], dict[str, str]]:
+    """Pages of a unit by key, and what went wrong with the others."""
+    pages, failed = {}, {}
+    for frame in job.frames:
+        try:
+            pages[frame.key] = task.paint(frame, _within(frame, layers), job.frames)
+        except Exception as error:  # noqa: BLE001 - one page's fault must not stop the county's set
+            failed[frame.key] = _told(error)
+    return pages, failed
+
+
+def _within(frame: Frame, layers: Land) -> dict[str, pd.DataFrame]:
+    """The part of each layer that may be seen on a page, in the page's CRS."""
+    west, south = frame.corners.min(axis=0).tolist()
+    east, north = frame.corners.max(axis=0).tolist()
+    out = {}
+    for name, layer in layers.items():
+        table = layer
+        if isinstance(table, gpd.GeoDataFrame):
+            table = table.to_crs(frame.crs) if frame.crs else table
+            box = shapely.bounds(table.geometry.to_numpy()).reshape(-1, 4)
+            meets = (box[:, 0] <= east) & (box[:, 2] >= west) & (box[:, 1] <= north) & (box[:, 3] >= south)
+            table = table[meets]
+        out[name] = table
+    return out
+
+
+def _write_pdf(job: Job, _: object, pages: Pages, task: Task) -> list[Path]:
+    """The unit's pages in one file, or in volumes."""
+    every = [page for drawn in pages.values() for page in drawn]
+    volumes = [every[at : at + VOLUME] for at in range(0, len(every), VOLUME)]
+    files = []
+    for number, volume in enumerate(volumes, start=1):
+        more = f"_{number:02d}" if len(volumes) > 1 else ""
+        files.append(
+            _put(task.out / job.folder / f"{job.stem}{more}.pdf", pdf(volume, title=volume[0].title))
+        )
+    return files
+
+
+def _write_geopdf(job: Job, _: object, pages: Pages, task: Task) -> list[Path]:
+    """A file a page, so that a GIS opens each as a layer."""
+    folder = task.out / job.folder / "geopdf"
+    return [_put(folder / f"{key}.pdf", pdf(drawn)) for key, drawn in pages.items()]
+
+
+def _write_png(job: Job, _: object, pages: Pages, task: Task) -> list[Path]:
+    folder = task.out / job.folder / "png"
+    return [
+        _put(folder / f"{key}{'' if at == 1 else f'_{at}'}.png", png(pdf(page), dpi=task.dpi)[0])
+        for key, drawn in pages.items()
+        for at, page in enumerate(drawn, start=1)
+    ]
+
+
+def _write_dxf(job: Job, layers: Land, _: object, task: Task) -> list[Path]:
+    """The unit's land in one drawing; its pieces are its own, what lies around them is there to find the way."""
+    codes = {code for frame in job.frames for code in frame.piece_codes}
+    land = {name: table for name, table in layers.items() if isinstance(table, gpd.GeoDataFrame)}
+    pieces = land["pieces"]
+    shapes = frame_shapes(job.frames)
+    drawn = [at for at, frame in enumerate(job.frames) if frame.kind == "map" and not frame.crs]
+    frames = gpd.GeoDataFrame(
+        {"key": [job.frames[at].key for at in drawn], "number": [job.frames[at].number for at in drawn]},
+        geometry=[shapes[at] for at in drawn],
+        crs=pieces.crs,
+    )
+    mine = pieces[pieces["piece_code"].isin(codes)]
+    drawing = dxf({**land, "pieces": mine, "frames": frames}, settings=task.dxf)
+    return [_put(task.out / job.folder / f"{job.stem}.dxf", drawing)]
+
+
+def _write_shp(job: Job, layers: Land, _: object, task: Task) -> list[Path]:
+    """A village's tables: all its pieces as a shapefile, boundary points of those that are to be measured."""
+    pieces = cast("gpd.GeoDataFrame", layers["pieces"])
+    folder = task.out / job.folder
+    where = f"village_code = {quoted(job.code)} AND ({task.measured})"
+    measured = cast("gpd.GeoDataFrame", task.source.read("pieces", where=where))
+    points = boundary_points(measured, decimals=task.decimals)
+    stem = folder / f"{job.stem}_界址点"
+    return [
+        *write_pieces(pieces, folder / f"TK{file_stem(job.code)}.shp"),
+        *write_points(points, stem, title=f"{job.name} {job.code}".strip()),
+    ]
+
+
+_Writer = Callable[[Job, Land, Pages, Task], list[Path]]
+_WRITERS: Final[dict[Format, _Writer]] = {
+    "pdf": _write_pdf,
+    "geopdf": _write_geopdf,
+    "png": _write_png,
+    "dxf": _write_dxf,
+    "shp": _write_shp,
+}
+
+
+def _put(path: Path, data: bytes) -> Path:
+    with whole_file(path) as scratch:
+        scratch.write_bytes(data)
+    return path
+
+
+def _notes(job: Job, layers: Land, pages: Pages) -> dict[str, str]:
+    """What a reader must be told of a page: characters that no font, or no old CAD, has."""
+    notes = {}
+    for key, drawn in pages.items():
+        lacking = missing(item.text for page in drawn for item in page.items if isinstance(item, Text))
+        if lacking:
+            notes[key] = f"字体缺字 {''.join(lacking)}，图上以〓代替"
+    names = layers["pieces"].get("village_name", pd.Series(dtype="str")).dropna().unique().tolist()
+    if not job.frames and (rare := outside_gbk("".join([job.name, *map(str, names)]))):
+        notes[""] = f"GBK 编码没有 {rare}，shapefile 和 txt 中以?代替"
+    return notes
+
+
+def _failed(job: Job, task: Task, message: str) -> Record:
+    """The record of a unit whose land could not be read; it is not kept."""
+    asked = [name for name in task.formats if (name == "shp") == (not job.frames)]
+    return Record(errors={name: {"": message} for name in asked}, made=list(asked))
+
+
+def _told(error: Exception) -> str:
+    """What went wrong, in one line."""
+    if isinstance(error, GeoError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "内存不足；请减少 --jobs 后加 --resume 重新运行"
+    return f"程序内部错误 {type(error).__name__}：{error}"
+
+
+def _save(record: Record, path: Path) -> None:
+    told: dict[str, Any] = {
+        "mark": record.mark,
+        "files": record.files,
+        "errors": record.errors,
+        "notes": record.notes,
+    }
+    with whole_file(path) as scratch:
+        scratch.write_text(json.dumps(told, ensure_ascii=False, sort_keys=True, indent=1), encoding="utf-8")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def forget(out: Path, keep: Sequence[Job]) -> None:
+    """Remove files and records of units of the same kinds that are no longer in the set.
+
+    A file that is not as it was written stays: someone else's work may be in it.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be removed.
+    """
+    kept = {record_path(out, job) for job in keep}
+    for path in sorted(file for folder in {path.parent for path in kept} for file in folder.glob("*.json")):
+        if path in kept:
+            continue
+        record = load_record(path)
+        try:
+            for files in record.files.values():
+                for name, told in files.items():
+                    if (file := out / name).is_file() and _sha256(file) == told:
+                        file.unlink()
+            path.unlink()
+        except OSError as error:
+            raise OutputError(f"删不了旧图 {path}（{error.strerror or error}）：请检查写权限") from error
