@@ -56,7 +56,9 @@ def compose(frame: Frame, layout: Layout, photo: Photo | None = None) -> tuple[P
     """
     items: list[Item] = []
     if photo is not None:
-        items.append(Photo(layer=PHOTO, jpeg=photo.jpeg, corners_mm=photo.corners_mm, clip=layout.place.frame_mm))
+        items.append(
+            Photo(layer=PHOTO, jpeg=photo.jpeg, corners_mm=photo.corners_mm, clip=layout.place.frame_mm)
+        )
     items += _map(layout, over_photo=photo is not None)
     items += furniture.margin(layout)
     items += table_items(layout, sheet=0)
@@ -91,7 +93,11 @@ def _continuations(layout: Layout) -> tuple[Page, ...]:
 def _map(layout: Layout, *, over_photo: bool) -> list[Item]:
     land = layout.land
     items = [
-        _areas(PARCELS, land["parcels"], LINES["parcels_over" if over_photo else "parcels"]),
+        # One by one: in a single even-odd area two parcels that overlap would leave a hole.
+        *(
+            _areas(PARCELS, [parcel], LINES["parcels_over" if over_photo else "parcels"])
+            for parcel in land["parcels"]
+        ),
         _areas(PATCHES, land["patches"], LINES["patches"]),
         _areas(BLOCKS, land["others"], LINES["others"]),
         *_pieces(layout, over_photo=over_photo),
@@ -138,10 +144,9 @@ def _boundaries(layout: Layout) -> list[Shapes]:
 def _crosses(layout: Layout) -> list[Shapes]:
     arms = _CROSS_MM * np.array([[[-1, 0], [1, 0]], [[0, -1], [0, 1]]])
     strokes = (layout.crosses_mm[:, None, None, :] + arms[None]).reshape(-1, 2, 2)
-    clipped = shapely.intersection(
-        shapely.linestrings(strokes), shapely.Polygon(layout.place.frame_mm)
-    ) if len(strokes) else np.empty(0, dtype=object)  # fmt: skip
-    rings = tuple(shapely.get_coordinates(line) for line in clipped if not line.is_empty)
+    lines = np.asarray(shapely.linestrings(strokes), dtype=object).reshape(-1)
+    lines = np.asarray(shapely.intersection(lines, shapely.Polygon(layout.place.frame_mm)), dtype=object)
+    rings = tuple(shapely.get_coordinates(line) for line in lines[~shapely.is_empty(lines)])
     return [Shapes(layer=GRID, rings=rings, style=LINES["crosses"], closed=False)]
 
 
@@ -171,7 +176,10 @@ def _tiles(layout: Layout) -> list[Item]:
     rings = tuple(corners for corners, _ in layout.tiles)
     items: list[Item] = [
         Shapes(
-            layer=GRID, rings=rings, style=Style(stroke=(0.75, 0.1, 0.1), width_mm=0.3), clip=layout.place.frame_mm
+            layer=GRID,
+            rings=rings,
+            style=Style(stroke=(0.75, 0.1, 0.1), width_mm=0.3),
+            clip=layout.place.frame_mm,
         )
     ]
     size = layout.plan.text_pt * 1.6

@@ -15,7 +15,7 @@ from geo.area import from_cents, mu, to_cents
 from geo.sheets.frames import Frame
 from geo.sheets.hatch import hatch
 from geo.sheets.labels import MM_PER_PT
-from geo.sheets.layout import CLASSES, SIGNATURES, Layout, Total
+from geo.sheets.layout import CLASSES, SIGNATURES, Layout
 from geo.sheets.page import Floats, Item, Shapes, Style, Text
 from geo.sheets.pen import BLACK, MARGIN, THICK, THIN, Pen, bar_code, frame_of, rectangle, strokes
 from geo.sheets.symbols import HATCHES, LINES, NAMES, PIECES
@@ -115,13 +115,10 @@ def _coordinates(layout: Layout, pen: Pen) -> list[Item]:
         x, y = inner[number].tolist()
         west, south = number in {0, 1}, number in {0, 3}
         step = _lift(size) * 2.6
-        items.append(
-            pen.text(along, x - gap / 2 if west else x + gap / 2, y + 1.0 if south else y - step, size, anchor="middle", width=gap - 0.6)
-        )
-        items.append(
-            pen.text(across, x + 0.8 if west else x - 0.8, y - gap / 2 - low if south else y + gap / 2 - low, size,
-                     anchor="start" if west else "end")
-        )  # fmt: skip
+        side, level = (x - gap / 2 if west else x + gap / 2), (y + 1.0 if south else y - step)
+        items.append(pen.text(along, side, level, size, anchor="middle", width=gap - 0.6))
+        side, level = (x + 0.8 if west else x - 0.8), (y - gap / 2 if south else y + gap / 2)
+        items.append(pen.text(across, side, level - low, size, anchor="start" if west else "end"))
     middles = (inner + np.roll(inner, -1, axis=0)) / 2
     for side, number in _SIDE_OF.items():
         axis = 1 if side in {"west", "east"} else 0
@@ -132,10 +129,8 @@ def _coordinates(layout: Layout, pen: Pen) -> list[Item]:
         taken[side] += [float(middles[number][axis]) + shift for shift in (-6.0, 0.0, 6.0)]
         angle = {"west": 90.0, "east": -90.0}.get(side, 0.0)
         x, y = (middles[number] + _outward(inner, number) * gap / 2).tolist()
-        if angle:
-            items.append(pen.text(text, x + (low if side == "west" else -low), y, size, anchor="middle", angle_deg=angle))
-        else:
-            items.append(pen.text(text, x, y - low, size, anchor="middle"))
+        x, y = (x + low if angle > 0 else x - low, y) if angle else (x, y - low)
+        items.append(pen.text(text, x, y, size, anchor="middle", angle_deg=angle))
     for tick in layout.ticks:
         number = _SIDE_OF[tick.side]
         at = layout.place.mm(np.array(tick.at_map))
@@ -147,9 +142,8 @@ def _coordinates(layout: Layout, pen: Pen) -> list[Item]:
             continue
         x, y = (at + out * (gap / 2 + 0.4)).tolist()
         # Beside the map the value stands on its tick, above and below at the tick's end.
-        items.append(
-            pen.text(tick.text, x, y + 0.5 if axis else y - low, size, anchor="middle", width=gap - 0.6 if axis else None)
-        )
+        y, width = (y + 0.5, gap - 0.6) if axis else (y - low, None)
+        items.append(pen.text(tick.text, x, y, size, anchor="middle", width=width))
     return [*items, strokes(lines, THIN)]
 
 
@@ -197,7 +191,8 @@ def _index(layout: Layout, pen: Pen) -> list[Item]:
         for at, text in enumerate(texts):
             low = base + (2 - row) * high
             if text and (row, at) != (1, 1):
-                items.append(pen.cell(text, (left + at * wide, low, left + (at + 1) * wide, low + high), layout.plan.small_pt))
+                cell = (left + at * wide, low, left + (at + 1) * wide, low + high)
+                items.append(pen.cell(text, cell, layout.plan.small_pt))
     grid = [((left + n * wide, base), (left + n * wide, base + 3 * high)) for n in range(4)]
     grid += [((left, base + n * high), (left + 3 * wide, base + n * high)) for n in range(4)]
     return [*items, strokes(grid, THIN)]
@@ -221,17 +216,15 @@ def _foot(layout: Layout, pen: Pen) -> list[Item]:
         settings.note,
         layout.page_text,
     ]
-    items: list[Item] = [
-        pen.text(text, left, first - n * plan.line_mm, plan.text_pt, width=left_part - 2) for n, text in enumerate(system)
-    ]
-    items += [
-        pen.text(text, right - right_part, first - n * plan.line_mm, plan.text_pt, width=right_part)
-        for n, text in enumerate(credit)
-    ]
+    items: list[Item] = []
+    for x, width, texts in ((left, left_part - 2, system), (right - right_part, right_part, credit)):
+        items += [
+            pen.text(text, x, first - n * plan.line_mm, plan.text_pt, width=width)
+            for n, text in enumerate(texts)
+        ]
     middle = (left + left_part + right - right_part) / 2 - 3
-    items.append(
-        pen.text(f"1:{layout.place.scale}", middle, first - plan.text_pt * 0.2, plan.number_pt * 1.2, anchor="middle", bold=True)
-    )
+    level, size = first - plan.text_pt * 0.2, plan.number_pt * 1.2
+    items.append(pen.text(f"1:{layout.place.scale}", middle, level, size, anchor="middle", bold=True))
     if layout.place.crs is not None and layout.ticks:
         items += _scale_bar(layout, pen, middle, first - plan.number_pt * 0.55 - 2.2)
         items += _north(layout, pen, right - right_part - 6, bottom - 1)
@@ -252,7 +245,9 @@ def _scale_bar(layout: Layout, pen: Pen, middle: float, y: float) -> list[Item]:
     ]
     for number, (metres, at) in enumerate(zip(layout.bar_m, lengths, strict=True)):
         unit = "m" if number == len(lengths) - 1 else ""
-        items.append(pen.text(f"{metres:g}{unit}", start + at, y - size * MM_PER_PT - 0.3, size, anchor="middle"))
+        items.append(
+            pen.text(f"{metres:g}{unit}", start + at, y - size * MM_PER_PT - 0.3, size, anchor="middle")
+        )
     return items
 
 
@@ -311,9 +306,8 @@ def _legend(layout: Layout, pen: Pen) -> list[Item]:
     code_left = left + plan.column_width - plan.sheet_qr_mm - 1
     base = top - plan.legend_mm + plan.line_mm * 0.8
     items.append(bar_code(layout.payload, code_left, base, plan.sheet_qr_mm))
-    items.append(
-        pen.cell("本页编号", (code_left, base - plan.line_mm * 0.7, code_left + plan.sheet_qr_mm, base + 0.6), plan.small_pt)
-    )
+    under = (code_left, base - plan.line_mm * 0.7, code_left + plan.sheet_qr_mm, base + 0.6)
+    items.append(pen.cell("本页编号", under, plan.small_pt))
     return items
 
 
@@ -340,7 +334,8 @@ def _signatures(layout: Layout, pen: Pen) -> list[Item]:
     for n, text in enumerate(SIGNATURES):
         x, y = left + (n % 2) * wide / 2, top - (n // 2 + 1) * high
         items.append(pen.cell(f"{text}：", (x, y, x + wide / 2, y + high), plan.text_pt, anchor="start"))
-    items.append(pen.cell("认定日期：        年      月      日", (left, bottom, right, bottom + high), plan.text_pt, anchor="start"))
+    last = (left, bottom, right, bottom + high)
+    items.append(pen.cell("认定日期：        年      月      日", last, plan.text_pt, anchor="start"))
     rules = [((left, bottom + n * high), (right, bottom + n * high)) for n in (1, 2)]
     rules.append(((left + wide / 2, bottom + high), (left + wide / 2, top)))
     return [*items, strokes(rules, THIN), frame_of((left, bottom, right, top), THICK)]
@@ -353,22 +348,21 @@ def _summary(layout: Layout, pen: Pen) -> list[Item]:
         (names[t.piece_class], shapes[t.piece_shape], f"{t.count}", f"{t.area_m2:.2f}", f"{t.area_mu:.2f}")
         for t in layout.totals
     ]
-    rows.append(_sum_row(layout.totals))
+    area = from_cents(to_cents([t.area_m2 for t in layout.totals]).sum())
+    rows.append(
+        ("合计", "", f"{sum(t.count for t in layout.totals)}", f"{area:.2f}", f"{float(mu(area)):.2f}")
+    )
     heads = ("类别", "形状", "块数", "面积(㎡)", "面积(亩)")
     items, top = _ruled(layout, pen, "图块汇总", heads, rows, layout.plan.table_top)
     return [*items, *_areas_table(layout, pen, top)]
-
-
-def _sum_row(totals: Sequence[Total]) -> tuple[str, ...]:
-    area = from_cents(to_cents([t.area_m2 for t in totals]).sum())
-    return ("合计", "", f"{sum(t.count for t in totals)}", f"{area:.2f}", f"{float(mu(area)):.2f}")
 
 
 def _areas_table(layout: Layout, pen: Pen, top: float) -> list[Item]:
     if not layout.balance:
         return []
     rows = [(title, f"{area:.2f}", f"{float(mu(area)):.2f}") for title, area in layout.balance]
-    return _ruled(layout, pen, "面积平衡（集体耕地 = 已确权 + 图块 + 细条 + 碎屑）", ("项目", "面积(㎡)", "面积(亩)"), rows, top)[0]
+    title = "面积平衡（集体耕地 = 已确权 + 图块 + 细条 + 碎屑）"
+    return _ruled(layout, pen, title, ("项目", "面积(㎡)", "面积(亩)"), rows, top)[0]
 
 
 def _ruled(  # noqa: PLR0913, PLR0917 - a table and its place
@@ -377,7 +371,9 @@ def _ruled(  # noqa: PLR0913, PLR0917 - a table and its place
     plan = layout.plan
     left, wide, high = plan.column_left, plan.column_width, plan.row_mm
     each = wide / len(heads)
-    items: list[Item] = [pen.cell(title, (left, top - high, left + wide, top), plan.text_pt * 1.15, bold=True)]
+    items: list[Item] = [
+        pen.cell(title, (left, top - high, left + wide, top), plan.text_pt * 1.15, bold=True)
+    ]
     head = top - high
     for row, texts in enumerate([heads, *rows]):
         y = head - row * high

@@ -46,8 +46,7 @@ def hatch(polygons: npt.NDArray[Any], *, spacing_mm: float, angle_deg: float) ->
     at = u0[edge] + np.clip((stroke - v0[edge]) / (v1[edge] - v0[edge]), 0, 1) * (u1[edge] - u0[edge])
     order = np.lexsort((at, stroke, owner[edge]))
     at, height = at[order], stroke[order] * spacing_mm
-    out = np.stack([_turned(at[0::2], height[0::2], turn), _turned(at[1::2], height[1::2], turn)], axis=1)
-    return out
+    return np.stack([_turned(at[0::2], height[0::2], turn), _turned(at[1::2], height[1::2], turn)], axis=1)
 
 
 def _turned(along: Floats, across: Floats, turn: float) -> Floats:

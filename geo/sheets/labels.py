@@ -48,7 +48,7 @@ class LabelSettings:
     rings_mm: tuple[tuple[float, ...], ...] = ((1.0, 3.0, 5.5, 9.0), (14.0, 20.0, 28.0), (38.0, 52.0, 70.0))
     directions: tuple[int, ...] = (16, 24, 32)  # of each set of rings
     text_share: float = 0.15  # of the map that texts may take; the least important then become key numbers
-    key_share: float = 0.1  # of the map that key numbers may take; the least important then stand in the table alone
+    key_share: float = 0.1  # of the map that key numbers may take; the rest then stand in the table alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -146,7 +146,8 @@ class _Job:
         self.count = len(self.shapes)
         self.there = ~(shapely.is_missing(self.shapes) | shapely.is_empty(self.shapes))
         self.area = np.where(self.there, shapely.area(self.shapes), 0.0)
-        self.poles, self.radius = _poles(self.shapes, self.there, np.array([bool(variants) for variants in texts], dtype=bool))
+        written = np.array([bool(variants) for variants in texts], dtype=bool)
+        self.poles, self.radius = _poles(self.shapes, self.there, written)
         self.tree = shapely.STRtree(self.shapes)
         self.sizes = [
             [label_size(lines, self.settings.size_pt, measure, self.settings) for lines in variants]
@@ -201,9 +202,9 @@ class _Job:
             box = around(self.poles[i : i + 1], size)
             drawn = _polygons(box)[0]
             hidden = shapely.area(shapely.intersection(piece, drawn))
-            if hidden <= self.settings.hidden_share * self.area[i] and self._covered(box, i)[0] == 0:
-                if self._set(i, box, None, variant):
-                    return True
+            alone = hidden <= self.settings.hidden_share * self.area[i] and self._covered(box, i)[0] == 0
+            if alone and self._set(i, box, None, variant):
+                return True
         return False
 
     def put_beside(self, i: int) -> bool:
@@ -263,7 +264,8 @@ class _Job:
     def _swap(  # noqa: PLR0913 - one place
         self, i: int, box: Floats, line: Floats | None, variant: int, *, other: int, shrink: bool
     ) -> bool:
-        how, which, at, by = self.how[other], self.variant[other], self.boxes()[other].copy(), self.lines()[other].copy()
+        how, which = self.how[other], self.variant[other]
+        at, by = self.boxes()[other].copy(), self.lines()[other].copy()
         self.taken.remove(other)
         self.taken.add(i, box, line)
         moved = which >= 0 and (self.put_inside(other) or self.put_beside(other))
@@ -276,7 +278,7 @@ class _Job:
         self.taken.add(other, at, None if np.isnan(by[0]) else by)
         return False
 
-    def _set(self, i: int, boxes: Floats, lines: Floats | None, variant: int, how: How | None = None) -> bool:  # noqa: PLR0913, PLR0917 - one place
+    def _set(self, i: int, boxes: Floats, lines: Floats | None, variant: int, how: How | None = None) -> bool:
         """Set a label at the best of these places that is free, if any is."""
         open_ = np.flatnonzero(within(boxes, self.planes))
         if not len(open_):
@@ -317,11 +319,10 @@ def _ways(count: int) -> Floats:
 
 
 def _polygons(boxes: Floats) -> npt.NDArray[Any]:
-    out: npt.NDArray[Any] = shapely.box(*boxes.T)
-    return out
+    return np.asarray(shapely.box(*boxes.T), dtype=object)
 
 
-def _inner_grid(piece: shapely.Geometry) -> Floats:
+def _inner_grid(piece: Any) -> Floats:  # noqa: ANN401 - a geometry
     west, south, east, north = piece.bounds
     steps = (np.arange(_INSIDE_STEPS) + 0.5) / _INSIDE_STEPS
     x, y = np.meshgrid(west + steps * (east - west), south + steps * (north - south))

@@ -49,7 +49,7 @@ def on_paper(frame: Frame, plan: Plan, layers: Mapping[str, pd.DataFrame]) -> On
     low = np.array([plan.map_left, plan.map_bottom])
     room = np.array([plan.map_right, plan.map_top]) - low
     if not np.isfinite(frame.corners).all():
-        west, south, east, north = *low, *(low + room)
+        (west, south), (east, north) = low.tolist(), (low + room).tolist()
         corners_mm = np.array([[west, south], [west, north], [east, north], [east, south]])
         return OnPaper(
             scale=frame.scale, corners=frame.corners, crs=crs, frame_mm=corners_mm, origin=(0.0, 0.0)
@@ -104,14 +104,14 @@ def cut(
     if not isinstance(layer, gpd.GeoDataFrame) or layer.crs is None:
         raise MissingDatumError(f"图层 {name} 没有坐标系：请在读取数据时给出 crs")
     quad = shapely.Polygon(place.corners)
-    same = place.crs is None or layer.crs == place.crs
-    asked = quad if same else shapely.Polygon(_moved(place.corners, place.crs, layer.crs))
+    other = place.crs if place.crs != layer.crs else None
+    asked = quad if other is None else shapely.Polygon(_moved(place.corners, other, layer.crs))
     found = np.sort(layer.sindex.query(asked, predicate="intersects"))
     # Only what is wanted is taken: a county's layer has a hundred thousand rows and thirty columns.
     rows = pd.DataFrame({name: layer[name].array.take(found) if name in layer else "" for name in columns})
     shapes = np.asarray(layer.geometry.array)[found]
-    if not same:
-        shapes = gpd.GeoSeries(shapes, crs=layer.crs).to_crs(place.crs).to_numpy()
+    if other is not None:
+        shapes = gpd.GeoSeries(shapes, crs=layer.crs).to_crs(other).to_numpy()
     return rows, shapely.transform(_clipped(shapes, quad), place.mm)
 
 
@@ -125,7 +125,7 @@ def _crs(frame: Frame, layers: Mapping[str, pd.DataFrame]) -> CRS | None:
     return crs
 
 
-def _moved(corners: Floats, source: CRS | None, target: Any) -> Floats:  # noqa: ANN401 - whatever pyproj takes
+def _moved(corners: Floats, source: CRS, target: Any) -> Floats:  # noqa: ANN401 - whatever pyproj takes
     x, y = Transformer.from_crs(source, target, always_xy=True).transform(*corners.T)
     return np.column_stack([x, y])
 

@@ -21,6 +21,7 @@ import shapely
 
 from geo import schema
 from geo.area import from_cents, mu, to_cents
+from geo.crs import central_meridian
 from geo.errors import MismatchError
 from geo.sheets import margin
 from geo.sheets.frames import Frame
@@ -38,6 +39,12 @@ SHAPES: Final = ("BLOCK", "STRIP", "SLIVER")
 SIGNATURES: Final = ("村民小组组长（签字）", "村民委员会（盖章）", "乡镇核查人（签字）", "测绘人员（签字）")
 FREE: Final = "本图不含界址点成果，面积以三调图斑面积为准"
 
+_SUFFIXES: Final = {
+    "村村民委员会": "村",
+    "村民委员会": "村",
+    "社区居民委员会": "社区",
+    "居民委员会": "社区",
+}
 _UNIT_WORDS: Final = {14: "本组", 12: "本村"}
 _LEVELS: Final = (14, 12, 9, 6)  # digits of group, village, township, county
 _QR_BYTES: Final = 300  # a code of 69 modules a side at level M, each 0.3 mm and more
@@ -45,7 +52,15 @@ _NAME_TRIES: Final = 24
 _NAME_SIZE: Final = 1.3  # of the text
 _COLUMNS: Final = ("piece_code", "piece_class", "piece_shape", "area_m2")
 _SHAPE_RANK: Final = {"BLOCK": 0, "STRIP": 1, "SLIVER": 2}
-_BALANCE: Final = ("farmland_m2", "covered_m2", "block_m2", "strip_m2", "sliver_m2", "state_m2", "share_based_m2")
+_BALANCE: Final = (
+    "farmland_m2",
+    "covered_m2",
+    "block_m2",
+    "strip_m2",
+    "sliver_m2",
+    "state_m2",
+    "share_based_m2",
+)
 _LAST_PARCEL_SCALE: Final = 25_000  # below it parcels would be a blot
 
 
@@ -186,7 +201,8 @@ def layout(
     place = on_paper(frame, plan, layers)
     found, shapes = cut(layers, "pieces", place, (*_COLUMNS, "group_code"))
     rows, own, others = _rows(frame, layers, found, shapes)
-    parcels, villages = cut(layers, "parcels", place, ("issuer_code",)), cut(layers, "villages", place, ("village_code",))
+    parcels = cut(layers, "parcels", place, ("issuer_code",))
+    villages = cut(layers, "villages", place, ("village_code",))
     unit_names = _unit_names(layers)
     entries: tuple[Entry, ...] = ()
     names: tuple[Name, ...] = ()
@@ -206,7 +222,9 @@ def layout(
         measure=measure,
         system=margin.system_text(place.crs) if place.crs is not None else "",
         convergence=_convergence(place) if placed else "",
-        message=f"{_UNIT_WORDS.get(len(frame.unit_code), '本图幅')}无未确权耕地图块" if frame.kind == "empty" else "",
+        message=f"{_UNIT_WORDS.get(len(frame.unit_code), '本图幅')}无未确权耕地图块"
+        if frame.kind == "empty"
+        else "",
         entries=entries,
         pieces=own,
         piece_kinds=tuple(zip(rows["piece_class"], rows["piece_shape"], strict=True)),
@@ -220,7 +238,9 @@ def layout(
             "others": others,
         },
         tiles=tuple(
-            (place.mm(tile.corners), tile.page) for tile in tiles if tile.kind == "map" and frame.kind == "overview"
+            (place.mm(tile.corners), tile.page)
+            for tile in tiles
+            if tile.kind == "map" and frame.kind == "overview"
         ),
         names=names,
         index=margin.adjoining(frame.number, frame.neighbours),
@@ -234,7 +254,7 @@ def layout(
 
 
 def sheet_payload(key: str, codes: Sequence[str]) -> str:
-    """What a sheet's bar code holds: ``key|group|W-0001,W-0002|group|…``, with ``+n`` for n codes it has no room for."""
+    """What a sheet's bar code holds: ``key|group|W-0001,W-0002|group|…``, and ``+n`` for n codes without room."""
     out, group = key, ""
     for number, code in enumerate(codes):
         step = f",{code[15:]}" if code[:14] == group else f"|{code[:14]}|{code[15:]}"
@@ -259,14 +279,16 @@ def _rows(
         table = pd.concat([table, more])
         own = np.concatenate([own, np.full(len(more), shapely.Polygon(), dtype=object)])
     home = table["piece_code"].isin(frame.home_codes)
-    table = table.assign(at_home=home, shape_rank=table["piece_shape"].map(_SHAPE_RANK).fillna(0)).reset_index(drop=True)
-    table = table.sort_values(["at_home", "shape_rank", "piece_code"], ascending=[False, True, True], kind="stable")
+    rank = table["piece_shape"].map(_SHAPE_RANK).fillna(0)
+    table = table.assign(at_home=home, shape_rank=rank).reset_index(drop=True)
+    by = ["at_home", "shape_rank", "piece_code"]
+    table = table.sort_values(by, ascending=[False, True, True], kind="stable")
     return table.reset_index(drop=True), own[table.index.to_numpy()], shapes[~listed]
 
 
 def _short_codes(codes: Sequence[str]) -> list[str]:
-    """Codes without the group if there is one only; else from the group on, and from higher up where that names two."""
-    if len({code[:_LEVELS[0]] for code in codes}) == 1 and all(len(code) > _LEVELS[0] for code in codes):
+    """Codes without the group if there is one only; else from the group on, or from higher up where that names two."""
+    if len({code[: _LEVELS[0]] for code in codes}) == 1 and all(len(code) > _LEVELS[0] for code in codes):
         return [code[_LEVELS[0] :].removeprefix("-") for code in codes]
     out = list(codes)
     for digits in (6, 9, 12):
@@ -376,7 +398,13 @@ def _totals(rows: pd.DataFrame) -> tuple[Total, ...]:
                 count, whole = sums[name, shape]
                 area_m2 = float(from_cents(whole))
                 out.append(
-                    Total(piece_class=name, piece_shape=shape, count=count, area_m2=area_m2, area_mu=float(mu(area_m2)))
+                    Total(
+                        piece_class=name,
+                        piece_shape=shape,
+                        count=count,
+                        area_m2=area_m2,
+                        area_mu=float(mu(area_m2)),
+                    )
                 )
     return tuple(out)
 
@@ -420,7 +448,7 @@ def _unit_name(frame: Frame, names: Mapping[str, str]) -> str:
 
 def _bare(name: str) -> str:
     """A village by the name people call it: the committee's suffix left out."""
-    for suffix, rest in (("村村民委员会", "村"), ("村民委员会", "村"), ("社区居民委员会", "社区"), ("居民委员会", "社区")):
+    for suffix, rest in _SUFFIXES.items():
         if name.endswith(suffix) and name != suffix:
             return name.removesuffix(suffix) + rest
     return name
@@ -466,8 +494,9 @@ def _names(  # noqa: PLR0913, PLR0917 - what a name's place depends on
         if not text:
             continue
         points = shapely.get_coordinates(shapely.point_on_surface(shapes))
-        points = points[np.argsort(np.hypot(*(points - np.median(points, axis=0)).T), kind="stable")][:_NAME_TRIES]
-        boxes = around(points, label_size((text,), size_pt, measure, LabelSettings()))
+        off = np.hypot(*(points - np.median(points, axis=0)).T)
+        points = points[np.argsort(off, kind="stable")]
+        boxes = around(points[:_NAME_TRIES], label_size((text,), size_pt, measure, LabelSettings()))
         boxes = boxes[within(boxes, planes) & ~boxes_meet(boxes, taken).any(axis=1)]
         if not len(boxes):
             continue
@@ -480,7 +509,7 @@ def _names(  # noqa: PLR0913, PLR0917 - what a name's place depends on
 
 
 def _convergence(place: OnPaper) -> str:
-    if place.crs is None or margin.central_meridian(place.crs) is None:
+    if place.crs is None or central_meridian(place.crs) is None:
         return ""
     angle = margin.convergence_deg(place.corners, place.crs)
     return f"平面子午线收敛角 {'+' if angle >= 0 else '-'}{margin.dms(abs(angle), 0)}"

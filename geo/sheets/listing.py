@@ -17,6 +17,7 @@ _BLOCKS: Final = (
     ("序号", 7.0), ("编号", 31.0), ("面积(亩)", 13.0), ("类别", 13.0),
     ("认定", 14.0), ("实测亩", 13.0), ("现使用人", 17.0), ("备注", 20.0),
 )  # fmt: skip
+_AREA: Final = 2  # its column: figures end in line
 _CODE: Final = ("二维码", 13.5)
 _REST: Final = (("序号", 6.0), ("编号", 25.0), ("亩", 7.0), ("形状", 7.0))
 _ELSEWHERE: Final = (("序号", 7.0), ("编号", 16.0), ("填写页", 10.0))
@@ -48,19 +49,22 @@ def _blocks(layout: Layout, part: Part) -> list[Item]:
     names = code_list("piece_class")
     top = part.top_mm - head
     items: list[Item] = [
-        pen.cell(_title(part), (part.x_mm, top, part.x_mm + part.width_mm, part.top_mm), size * 1.15, bold=True)
+        pen.cell(
+            _title(part), (part.x_mm, top, part.x_mm + part.width_mm, part.top_mm), size * 1.15, bold=True
+        )
     ]
     rules = [top, top - head]
     items += [
-        pen.cell(title, (edges[i], top - head, edges[i + 1], top), size * 0.92) for i, (title, _) in enumerate(columns)
+        pen.cell(title, (edges[i], top - head, edges[i + 1], top), size * 0.92)
+        for i, (title, _) in enumerate(columns)
     ]
     y = top - head
     for entry in layout.entries[part.first : part.last]:
         low = y - part.row_mm
         texts = (f"{entry.number}", entry.piece_code, f"{entry.area_mu:.2f}", names[entry.piece_class])
         for i, text in enumerate(texts):
-            anchor = "end" if i == 2 else "middle"  # noqa: PLR2004 - areas end in line
-            items.append(pen.cell(text, (edges[i], low, edges[i + 1], y), size, anchor=anchor))
+            cell = (edges[i], low, edges[i + 1], y)
+            items.append(pen.cell(text, cell, size, anchor="end" if i == _AREA else "middle"))
         if entry.remark:
             items.append(pen.cell(entry.remark, (edges[7], low, edges[8], y), plan.small_pt, anchor="start"))
         if part.coded:
@@ -74,8 +78,10 @@ def _blocks(layout: Layout, part: Part) -> list[Item]:
         bottom = y - head
         rules.append(bottom)
         items.append(pen.cell(f"合计  {len(blocks)} 块", (edges[0], bottom, edges[2], y), size, bold=True))
-        items.append(pen.cell(f"{_sum_mu(blocks):.2f}", (edges[2], bottom, edges[3], y), size, anchor="end", bold=True))
-    verticals = [(edge, bottom if i not in (1,) or not part.ends else y) for i, edge in enumerate(edges)]
+        items.append(
+            pen.cell(f"{_sum_mu(blocks):.2f}", (edges[2], bottom, edges[3], y), size, anchor="end", bold=True)
+        )
+    verticals = [(edge, y if part.ends and i == 1 else bottom) for i, edge in enumerate(edges)]
     lines = [((edges[0], rule), (edges[-1], rule)) for rule in rules]
     lines += [((edge, top), (edge, low)) for edge, low in verticals]
     items += [strokes(lines, THIN), frame_of((edges[0], bottom, edges[-1], top), THICK)]
@@ -99,7 +105,8 @@ def _dense(layout: Layout, part: Part) -> list[Item]:
     for column in range(abreast):
         edges = _edges(columns, part.x_mm + column * each, each)
         items += [
-            pen.cell(title, (edges[i], top - head, edges[i + 1], top), size) for i, (title, _) in enumerate(columns)
+            pen.cell(title, (edges[i], top - head, edges[i + 1], top), size)
+            for i, (title, _) in enumerate(columns)
         ]
         lines += [((edge, top), (edge, bottom)) for edge in edges]
         for row, entry in enumerate(entries[column * part.lines : (column + 1) * part.lines]):
@@ -110,10 +117,14 @@ def _dense(layout: Layout, part: Part) -> list[Item]:
                 else (f"{entry.number}", entry.piece_code, f"{entry.area_mu:.2f}", shapes[entry.piece_shape])
             )
             items += [
-                pen.cell(text, (edges[i], y - part.row_mm, edges[i + 1], y), size) for i, text in enumerate(texts)
+                pen.cell(text, (edges[i], y - part.row_mm, edges[i + 1], y), size)
+                for i, text in enumerate(texts)
             ]
     lines += [
-        ((part.x_mm, top - head - row * part.row_mm), (part.x_mm + part.width_mm, top - head - row * part.row_mm))
+        (
+            (part.x_mm, top - head - row * part.row_mm),
+            (part.x_mm + part.width_mm, top - head - row * part.row_mm),
+        )
         for row in range(part.lines + 1)
     ]
     low = bottom

@@ -3,7 +3,6 @@
 Source: GB/T 20257.1-2017, appendix C (order of the margin); GB/T 13989-2012 (corners in degrees).
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +19,11 @@ Floats = npt.NDArray[np.float64]
 COMPASS: Final = (("nw", "n", "ne"), ("w", "", "e"), ("sw", "s", "se"))
 SIDES: Final = ("west", "north", "east", "south")  # from corner i to corner i + 1, clockwise from south-west
 
-_DATUM_NAMES: Final = {CGCS2000: "2000国家大地坐标系", XIAN80: "1980西安坐标系", BEIJING54: "1954年北京坐标系"}
+_DATUM_NAMES: Final = {
+    CGCS2000: "2000国家大地坐标系",
+    XIAN80: "1980西安坐标系",
+    BEIJING54: "1954年北京坐标系",
+}
 _TICK_MM: Final = 100.0  # the national maps have grid lines 10 cm apart
 _STEPS: Final = (1.0, 2.0, 5.0)
 _SQUARE_M: Final = 0.05  # corners that differ less from a rectangle's are a rectangle
@@ -115,7 +118,9 @@ def ticks(corners: Floats, scale: int) -> tuple[Tick, ...]:
         for line in range(int(np.floor(low / step)) + 1, int(np.ceil(high / step))):
             share = (line * step - start[axis]) / (end[axis] - start[axis])
             x, y = (start + share * (end - start)).tolist()
-            out.append(Tick(side=side, at_map=(x, y), value_m=line * step, text=kilometres(line * step, decimals)))
+            out.append(
+                Tick(side=side, at_map=(x, y), value_m=line * step, text=kilometres(line * step, decimals))
+            )
     return tuple(out)
 
 
@@ -134,13 +139,13 @@ def crosses(corners: Floats, scale: int) -> Floats:
 def adjoining(number: str, neighbours: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
     """The 3 x 3 index of adjoining pages, north first; empty where there is none.
 
-    What all numbers begin with is left out, so that ``14072510020001-02`` reads ``02``.
+    The unit's code, where all numbers begin with it, is left out, so that ``14072510020001-02`` reads ``02``.
     """
-    known = [text for text in neighbours.values() if text]
-    shared = os.path.commonprefix([number, *known]) if known else ""
-    shared = shared[: shared.rfind("-") + 1]
+    stem = number[: number.rfind("-") + 1]
+    shared = stem if all(text.startswith(stem) for text in neighbours.values() if text) else ""
     return tuple(
-        tuple((neighbours.get(way, "") if way else number).removeprefix(shared) for way in row) for row in COMPASS
+        tuple((neighbours.get(way, "") if way else number).removeprefix(shared) for way in row)
+        for row in COMPASS
     )
 
 
@@ -152,6 +157,8 @@ def bar_lengths(scale: int) -> tuple[float, ...]:
 
 
 def _round_number(wanted: float) -> float:
-    """The nearest of 1, 2, 5, 10, 20, 50 …"""
+    """The nearest of 1, 2, 5, 10, 20, 50 and so on."""
     base = 10.0 ** np.floor(np.log10(wanted))
-    return float(min((step * power for power in (base, 10 * base) for step in _STEPS), key=lambda m: abs(m - wanted)))
+    return float(
+        min((step * power for power in (base, 10 * base) for step in _STEPS), key=lambda m: abs(m - wanted))
+    )

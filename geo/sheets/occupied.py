@@ -112,10 +112,10 @@ def lines_meet_boxes(lines: Floats, boxes: Floats) -> Bools:
 def lines_meet(these: Floats, those: Floats) -> Bools:
     """Whether line k of these and line m of those have a point in common: k x m."""
     a, b = np.ascontiguousarray(these.T)[:, :, None], np.ascontiguousarray(those.T)[:, None, :]
-    apart = _side(*a, b[0], b[1]) * _side(*a, b[2], b[3]) > 0
-    apart |= _side(*b, a[0], a[1]) * _side(*b, a[2], a[3]) > 0
-    apart |= ~lines_meet_boxes(these, hulls(those))  # on one straight line, one behind the other
-    return ~apart
+    out: Bools = (_side(a, b[0], b[1]) * _side(a, b[2], b[3]) <= 0) & (
+        _side(b, a[0], a[1]) * _side(b, a[2], a[3]) <= 0
+    )
+    return out & lines_meet_boxes(these, hulls(those))  # else on one straight line, one behind the other
 
 
 def hulls(lines: Floats) -> Floats:
@@ -136,8 +136,7 @@ def within(boxes: Floats, planes: tuple[Floats, Floats]) -> Bools:
     """Which boxes lie within a convex window, given by its half planes."""
     inward, offset = planes
     centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
-    out: Bools = (centre @ inward.T - offset >= half @ np.abs(inward).T).all(axis=1)
-    return out
+    return np.asarray((centre @ inward.T - offset >= half @ np.abs(inward).T).all(axis=1), dtype=np.bool_)
 
 
 def leaders(start: Floats, boxes: Floats) -> Floats:
@@ -151,9 +150,11 @@ def around(centres: Floats, size: Floats) -> Floats:
     return np.column_stack([centres - size / 2, centres + size / 2])
 
 
-def _side(x0: Floats, y0: Floats, x1: Floats, y1: Floats, x: Floats, y: Floats) -> Floats:  # noqa: PLR0913, PLR0917 - a line and a point
+def _side(line: Floats, x: Floats, y: Floats) -> Floats:
     """Twice the area of the triangle of a line and a point, positive where the point lies to the left."""
-    return (x1 - x0) * (y - y0) - (y1 - y0) * (x - x0)
+    x0, y0, x1, y1 = line
+    out: Floats = (x1 - x0) * (y - y0) - (y1 - y0) * (x - x0)
+    return out
 
 
 def _cells(low: Floats, high: Floats) -> list[tuple[int, int]]:

@@ -50,7 +50,7 @@ class Pen:
             angle_deg=angle_deg, halo_mm=halo_mm, bold=bold,
         )  # fmt: skip
 
-    def cell(  # noqa: PLR0913 - a cell and its text
+    def cell(
         self,
         text: str,
         box: tuple[float, float, float, float],

@@ -109,7 +109,9 @@ def _rooms(plan: Plan, top_mm: float, bottom_mm: float) -> Iterator[_Room]:
             yield _Room(sheet=sheet, x=plan.edge_mm + column * (width + 4.0), top=top, bottom=bottom)
 
 
-def _flow(counts: Sequence[int], plan: Plan, top_mm: float, bottom_mm: float, *, coded: bool) -> tuple[Part, ...]:
+def _flow(
+    counts: Sequence[int], plan: Plan, top_mm: float, bottom_mm: float, *, coded: bool
+) -> tuple[Part, ...]:
     rooms = _rooms(plan, top_mm, bottom_mm)
     room = next(rooms)
     top = room.top
