@@ -263,7 +263,7 @@ def _grown(shapes: Geometries, by: float) -> tuple[float, float, float, float]:
 def _found(
     parcels: GeoDataFrame, shapes: Geometries, batch: _Batch, near: Geometries, settings: AlignSettings
 ) -> list[tuple[_Batch, Match | None]]:
-    """The batch with its match; groups of it that lie elsewhere become batches of their own."""
+    """The batch with its match; groups of it that lie elsewhere, or nowhere, become batches of their own."""
     meant = batch.meant
     if len(meant) < settings.min_parcels or not len(near):
         return [(batch, None)]
@@ -284,16 +284,16 @@ def _found(
         if not (lost or off > max(settings.part_m, _PART_SIGMAS * part.error_m)):
             continue
         group = str(groups[part.label])
-        own = batch.rows[issuers[batch.rows].astype(str) == group]
-        if len(own) < settings.min_parcels:
+        own = _group_of(batch, group, batch.rows[issuers[batch.rows].astype(str) == group])
+        if len(own.meant) < settings.min_parcels:
             continue
-        theirs = match(shapes[meant[labels == part.label]], near, reach_m=settings.reach_m)
-        if theirs is None or _doubt(theirs, len(own), settings):
-            continue
-        here = shapely.get_coordinates(shapes[own])
-        if float(np.hypot(*(theirs.movement(here) - result.movement(here)).T).mean()) < settings.part_m:
-            continue
-        apart.append((_group_of(batch, group, own), theirs))
+        theirs = match(shapes[own.meant], near, reach_m=settings.reach_m)
+        if theirs is None or _doubt(theirs, len(own.meant), settings):
+            elsewhere = lost
+        else:
+            elsewhere = _between(theirs.movement, result.movement, shapes[own.rows]) >= settings.part_m
+        if elsewhere:
+            apart.append((own, theirs))
     if not apart:
         return [(batch, result)]
     gone = np.concatenate([own.rows for own, _ in apart])
@@ -302,6 +302,12 @@ def _found(
         return apart
     again = match(shapes[rest.meant], near, reach_m=settings.reach_m) if len(rest.meant) else None
     return [(rest, again), *apart]
+
+
+def _between(one: Movement, other: Movement, shapes: Geometries) -> float:
+    """How far two movements part the vertices, on average, m."""
+    here = shapely.get_coordinates(shapes)
+    return float(np.hypot(*(one(here) - other(here)).T).mean())
 
 
 _LOST: Final = 2.5  # a group matched this many times less than its village lies elsewhere altogether
