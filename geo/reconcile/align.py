@@ -199,7 +199,8 @@ def movement_of(shift: "pd.Series[Any]") -> Movement:
 
 def _batches(parcels: GeoDataFrame, villages: "pd.Series[str]", given: dict[str, GivenShift]) -> list[_Batch]:
     """Parcels by village, by file where a village comes in several, and groups that were decided on."""
-    drawn = (parcels.geometry.notna() & ~parcels.geometry.is_empty).to_numpy(dtype=bool)
+    shapes = np.asarray(parcels.geometry.array)
+    drawn = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
     rows = pd.DataFrame(
         {"village": villages.to_numpy(), "file": parcels["source_file"].fillna("").to_numpy()}
     )
