@@ -25,6 +25,7 @@ from scipy.special import chdtri
 
 from geo.crs import datum_of
 from geo.datum import (
+    FINEST_M,
     HELMERT_NAMES,
     POSITION_VECTOR,
     Array,
@@ -49,7 +50,6 @@ _APART_M: Final = 1.0e6  # further from the others than any county is wide
 _SAME_PLACE_M: Final = 1.0
 _FLATNESS: Final = 0.05  # breadth of the points' figure over its length
 _TRIALS: Final = 3000  # smallest sets of points tried for the scale
-_FINEST_M: Final = 0.01  # however well a few points agree, no better is claimed
 _ARCSEC: Final = math.pi / 180 / 3600
 _CONDITION: Final = 1e4  # beyond it the parameters cannot be told from each other
 
@@ -465,7 +465,7 @@ def _reported(  # noqa: PLR0913, PLR0917 - the parts of the result
     return replace(
         shift,
         provenance=f"由 {file} 的控制点解算",
-        accuracy_m=max(sigma * math.sqrt(2 * reach), _FINEST_M),
+        accuracy_m=max(sigma * math.sqrt(2 * reach), FINEST_M),
         rms_m=float(np.sqrt((length[good] ** 2).mean())),
         residuals=out.sort_values(["source_file", "source_row"], kind="stable").reset_index(drop=True),
         support=support,

@@ -35,6 +35,7 @@ Array = npt.NDArray[np.float64]
 POSITION_VECTOR: Final = "position_vector"
 COORDINATE_FRAME: Final = "coordinate_frame"
 FARTHEST_M: Final = 300.0  # no two national datums of China lie further apart: standards 4.3
+FINEST_M: Final = 0.01  # however well a few points agree, no better accuracy is claimed
 KINDS: Final = {"helmert3": "三参数", "helmert7": "七参数", "planar4": "平面四参数"}
 
 HELMERT_NAMES: Final = ("dx_m", "dy_m", "dz_m", "rx_arcsec", "ry_arcsec", "rz_arcsec", "scale_ppm")
@@ -420,7 +421,8 @@ def accuracy_over(shift: DatumShift, bounds: Bounds) -> float | None:
     west, south, east, north = bounds
     reach = max(abs(west - support.east_m), abs(east - support.east_m)) ** 2
     reach += max(abs(south - support.north_m), abs(north - support.north_m)) ** 2
-    return support.sigma_m * math.sqrt(2 * (1 + 1 / support.count + reach / support.moment_m2))
+    spread = math.sqrt(2 * (1 + 1 / support.count + reach / support.moment_m2))
+    return max(support.sigma_m * spread, FINEST_M)
 
 
 def described(shift: DatumShift, over: GeoDataFrame | None = None) -> str:

