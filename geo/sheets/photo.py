@@ -26,6 +26,7 @@ from PIL import Image
 from pyproj import CRS
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.transform import array_bounds
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 from rasterio.windows import Window
@@ -59,7 +60,8 @@ class Raster:
     crs: str  # WKT
     bounds: Bounds  # in its own CRS
     pixels: tuple[float, ...]  # size of its pixels, then of its overviews', in units of its CRS
-    north_up: bool  # with square pixels
+    affine: bool  # placed by a transform, not by control points
+    north_up: bool  # so, and with square pixels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,7 +285,7 @@ class _Canvas:
         window = Window(left, top, right - left, bottom - top)
         shape = (rows.stop - rows.start, columns.stop - columns.start)
         colours = data.read(bands, window=window, out_shape=(len(bands), *shape), resampling=way)
-        if all(MaskFlags.all_valid in data.mask_flag_enums[band - 1] for band in bands):
+        if _all_valid(data, bands):
             return colours, np.ones(shape, dtype=bool)
         return colours, data.dataset_mask(window=window, out_shape=shape) > 0
 
@@ -296,20 +298,31 @@ class _Canvas:
         way: Resampling,
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
         rows, columns = part
+        grid = {
+            "src_crs": raster.crs,
+            "crs": self.crs,
+            "transform": self.transform * Affine.translation(columns.start, rows.start),
+            "width": columns.stop - columns.start,
+            "height": rows.stop - rows.start,
+        }
+        with WarpedVRT(data, resampling=way, **grid) as warped:
+            colours = warped.read(bands)
+        if raster.affine and _all_valid(data, bands) and self._within(raster, grid):
+            return colours, np.ones(colours.shape[1:], dtype=bool)
+        # Warped beside the colours, the mask would cost more than they do.
         has_alpha = ColorInterp.alpha in data.colorinterp
-        with WarpedVRT(
-            data,
-            src_crs=raster.crs,
-            crs=self.crs,
-            transform=self.transform * Affine.translation(columns.start, rows.start),
-            width=columns.stop - columns.start,
-            height=rows.stop - rows.start,
-            resampling=way,
-            add_alpha=not has_alpha,
-        ) as warped:
-            alpha = data.colorinterp.index(ColorInterp.alpha) + 1 if has_alpha else data.count + 1
-            both = warped.read([*bands, alpha])
-        return both[:-1], both[-1] > 0
+        alpha = data.colorinterp.index(ColorInterp.alpha) + 1 if has_alpha else data.count + 1
+        with WarpedVRT(data, resampling=Resampling.nearest, add_alpha=not has_alpha, **grid) as warped:
+            return colours, warped.read(alpha) > 0
+
+    def _within(self, raster: Raster, grid: dict[str, Any]) -> bool:
+        """Whether the pixels asked for all lie in the raster."""
+        bounds = array_bounds(grid["height"], grid["width"], grid["transform"])
+        there = _moved(self.crs.to_wkt(), raster.crs, bounds)
+        west, south, east, north = raster.bounds
+        return there is not None and (
+            west <= there[0] and south <= there[1] and there[2] <= east and there[3] <= north
+        )
 
     def share(self, corners: Floats) -> float:
         """How much of a quadrilateral has data, by looking at 64 x 64 places in it."""
@@ -335,6 +348,10 @@ class _Canvas:
         image = Image.merge("RGB", bands) if coloured else bands[0]
         image.save(file, "JPEG", quality=quality)
         return file.getvalue()
+
+
+def _all_valid(data: Any, bands: list[int]) -> bool:  # noqa: ANN401
+    return all(MaskFlags.all_valid in data.mask_flag_enums[band - 1] for band in bands)
 
 
 def _none(reason: str) -> Photograph:
@@ -375,6 +392,7 @@ def _described(path: Path, data: Any, assume: str | CRS | None) -> Raster:  # no
                 crs=wkt,
                 bounds=tuple(warped.bounds),
                 pixels=(abs(warped.transform.a),),
+                affine=False,
                 north_up=False,
             )
     turn = data.transform
@@ -386,6 +404,7 @@ def _described(path: Path, data: Any, assume: str | CRS | None) -> Raster:  # no
         crs=wkt,
         bounds=(west, south, east, north),
         pixels=tuple(pixel * factor for factor in (1, *data.overviews(1))),
+        affine=True,
         north_up=turn.b == 0 and turn.d == 0 and turn.a > 0 > turn.e and bool(np.isclose(turn.a, -turn.e)),
     )
 
