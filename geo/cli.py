@@ -370,7 +370,9 @@ def sheets_(
     only: Annotated[
         list[str] | None, typer.Option(help="只出这些：县、乡镇、村、组代码，图号，或图块编号；可多次给出")
     ] = None,
-    photo: Annotated[Path | None, typer.Option(help="垫在图下的正射影像（GeoTIFF 等，任意坐标系）")] = None,
+    photo: Annotated[
+        list[Path] | None, typer.Option(help="垫在图下的正射影像：文件或文件夹，任意坐标系；可多次给出")
+    ] = None,
     paper: Annotated[str, typer.Option(help="纸张 A4、A3、A1、A0；默认按组 A3，其他 A1")] = "",
     scale: Annotated[int, typer.Option(min=100, help="比例尺分母")] = 2000,
     dpi: Annotated[float, typer.Option(min=30, max=600, help="PNG 分辨率")] = 150,
@@ -403,8 +405,8 @@ def sheets_(
             out,
             by=by.value,
             formats=sheets.formats(formats),
-            only=only,
-            photo=photo,
+            only=only or None,
+            photo=photo or None,
             jobs=jobs,
             resume=resume,
             settings=sheets.SheetSettings(
@@ -417,6 +419,8 @@ def sheets_(
             progress=progress,
         )
     workspace.amend(work, {"sheets": outcome.sheets})
+    for line in outcome.problems:
+        sys.stderr.write(f"提示 {line}\n")
     for row in outcome.errors.to_dict("records"):
         sys.stderr.write(f"出错 {row['sheet_number'] or row['unit_code']}：{row['message']}\n")
     print(json.dumps(outcome.summary(), ensure_ascii=False) if as_json else outcome.text())

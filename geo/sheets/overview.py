@@ -7,6 +7,7 @@ from typing import Final
 import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import shapely
 
 from geo.atomic import whole_file
@@ -15,7 +16,10 @@ from geo.sheets.fonts import measure
 from geo.sheets.page import PAPERS, Item, Page, Shapes, Style, Text
 
 PAPER: Final = "A3"
-SCALES: Final = (2_000, 5_000, 10_000, 20_000, 25_000, 50_000, 100_000, 200_000, 250_000, 500_000, 1_000_000)
+SCALES: Final = (
+    2_000, 2_500, 3_000, 4_000, 5_000, 6_000, 8_000, 10_000, 12_500, 15_000, 20_000, 25_000, 30_000, 40_000, 50_000,
+    60_000, 80_000, 100_000, 125_000, 150_000, 200_000, 250_000, 300_000, 400_000, 500_000, 1_000_000,
+)  # fmt: skip
 
 _EDGE_MM: Final = 12.0
 _HEAD_MM: Final = 18.0
@@ -27,7 +31,9 @@ Floats = npt.NDArray[np.float64]
 ToPaper = Callable[[Floats], Floats]
 
 _VILLAGE: Final = Style(stroke=(0.45, 0.45, 0.45), width_mm=0.35, dash_mm=(3.0, 1.0))
-_PAGE: Final = Style(stroke=(0.0, 0.35, 0.67), width_mm=0.18)
+_COLOURS: Final = (  # of units that lie beside each other
+    (0.00, 0.35, 0.67), (0.72, 0.16, 0.10), (0.10, 0.48, 0.20), (0.52, 0.20, 0.60), (0.70, 0.42, 0.00), (0.00, 0.48, 0.50),
+)  # fmt: skip
 _EMPTY: Final = Style(stroke=(0.6, 0.6, 0.6), width_mm=0.13, dash_mm=(1.0, 1.0))
 _FAILED: Final = Style(stroke=(0.8, 0.1, 0.1), width_mm=0.3, fill=(0.8, 0.1, 0.1), opacity=0.15)
 _BORDER: Final = Style(stroke=(0.0, 0.0, 0.0), width_mm=0.5)
@@ -144,21 +150,30 @@ def _outlines(layer: str, rows: gpd.GeoDataFrame, style: Style, to_mm: ToPaper, 
     return [Shapes(layer=layer, rings=rings, style=style, clip=box)] if rings else []
 
 
-def _numbers(sheets: gpd.GeoDataFrame, prefix: str, to_mm: ToPaper, scale: int) -> Iterator[Item]:
-    for number, shape in zip(sheets["sheet_number"], sheets.geometry, strict=True):
-        west, _, east, _ = shape.bounds
+def _colours(sheets: gpd.GeoDataFrame) -> pd.Series:
+    """Number of each page's colour: pages of one unit have one."""
+    units = pd.factorize(sheets["unit_code"].fillna(""), sort=True)[0]
+    return pd.Series(units % len(_COLOURS), index=sheets.index)
+
+
+def _numbers(
+    sheets: gpd.GeoDataFrame, colour: pd.Series, prefix: str, to_mm: ToPaper, scale: int
+) -> Iterator[Item]:
+    """Number of each page in its north-west corner: pages overlap, but seldom there."""
+    for number, at, shape in zip(sheets["sheet_number"], colour, sheets.geometry, strict=True):
+        west, _, east, north = shape.bounds
         text = number.removeprefix(prefix).removeprefix("-") or number
         room = _ACROSS * (east - west) * 1000 / scale
         size = min(_LABEL_PT[0], room / measure(text, 1.0))
         if size >= _LABEL_PT[1]:
-            x, y = to_mm(shapely.get_coordinates(shape.centroid))[0].tolist()
+            x, y = to_mm(np.array([[west, north]]))[0].tolist()
             yield Text(
                 layer="图号",
                 text=text,
-                x_mm=x,
-                y_mm=y - 0.12 * size,
+                x_mm=x + 0.8,
+                y_mm=y - 0.4 * size,
                 size_pt=size,
-                anchor="middle",
+                colour=_COLOURS[at],
                 halo_mm=0.4,
             )
 

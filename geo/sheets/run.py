@@ -26,7 +26,7 @@ from geo.sheets.frames import Frame, group_frames, sheet_frames, village_frames
 from geo.sheets.layout import LayoutSettings
 from geo.sheets.manifest import KINDS, manifest, prove, sheet_layer, write_manifest
 from geo.sheets.overview import write_overview
-from geo.sheets.painter import Painting
+from geo.sheets.painter import Painting, Photos
 from geo.sheets.unit import (
     FORMATS,
     Format,
@@ -60,6 +60,7 @@ TITLES: Final[dict[By, str]] = {"group": "按组", "village": "按村", "sheet":
 PAPERS: Final[dict[By, str]] = {"group": "A3", "village": "A1", "sheet": "A1"}
 
 _SHEETS_FOLDER: Final = "标准图幅"
+_VILLAGE_DIGITS: Final = 12  # a group's code begins with its village's
 _NO_VILLAGE: Final = "村代码缺失"
 _AHEAD: Final = 4  # units a worker has waiting
 
@@ -94,6 +95,7 @@ class SheetsOutcome:
     made: int  # units with a file made in this run
     kept: int  # units of this run whose files were there
     errors: pd.DataFrame  # rows of the manifest that failed
+    problems: tuple[str, ...]  # what is wrong with the photos as a whole
     manifest_path: Path
     overview_path: Path
     seconds: float
@@ -110,6 +112,7 @@ class SheetsOutcome:
             "area_m2": round(float(sheets["area_m2"].sum()), 2),
             "units_made": self.made,
             "units_kept": self.kept,
+            "problems": list(self.problems),
             "errors": self.errors[["unit_code", "sheet_number", "message"]].fillna("").to_dict("records"),
             "manifest": str(self.manifest_path),
             "overview": str(self.overview_path),
@@ -149,7 +152,7 @@ def make_sheets(  # noqa: PLR0913 - what the command line offers, by name
     by: By = "group",
     formats: Sequence[Format] = ("pdf",),
     only: str | Sequence[str] | None = None,
-    photo: str | os.PathLike[str] | None = None,
+    photo: Photos | None = None,
     jobs: int = 1,
     resume: bool = False,
     settings: SheetSettings | None = None,
@@ -173,8 +176,8 @@ def make_sheets(  # noqa: PLR0913 - what the command line offers, by name
     only : str or sequence of str, optional
         Codes: village (or county, township), group, sheet number, page or
         piece. Units that one of them names or lies in are made, whole.
-    photo : path, optional
-        Orthophoto laid under the maps, in any CRS.
+    photo : path, or several, optional
+        Orthophotos laid under the maps: rasters or folders of them, in any CRS.
     jobs : int
         Processes, 0 for every core; never changes a file.
     resume : bool
@@ -194,6 +197,8 @@ def make_sheets(  # noqa: PLR0913 - what the command line offers, by name
         If a format or code is unknown, or the photo cannot be read.
     OutputError
         If the folder cannot be written, another run is writing it, or a worker was killed.
+    MissingDatumError
+        If no photo says where it lies.
     MissingToolError
         If a font is absent.
     BalanceError
@@ -204,11 +209,12 @@ def make_sheets(  # noqa: PLR0913 - what the command line offers, by name
     start = perf_counter()
     wanted = _formats(formats)
     fonts.files()  # without them no page can be drawn: say so before the first
-    paint = settings.painting.on(photo, _county_name(work))
+    paint = settings.painting.on(photo, county_name=_county_name(work), crs=work.crs)
     pieces = _pieces(work, settings.shapes)
     frames = _frames(work, pieces, by, settings)
     prove(frames, pieces)
-    every = [*_units(frames, by, pieces), *_villages(work, pieces)]
+    villages = _villages(work, pieces)
+    every = [*_units(frames, by, villages), *villages]
     asked = _asked(every, only, pieces)
     task = Task(
         source=work,
@@ -249,6 +255,7 @@ def make_sheets(  # noqa: PLR0913 - what the command line offers, by name
         made=fresh,
         kept=len(made) - fresh,
         errors=lists[(lists["status"] == "出错") & (lists["row_kind"] != "图块")].reset_index(drop=True),
+        problems=paint.problems,
         manifest_path=list_path,
         overview_path=overview_path,
         seconds=perf_counter() - start,
@@ -316,29 +323,34 @@ def _frames(work: Source, pieces: gpd.GeoDataFrame, by: By, settings: SheetSetti
     )
 
 
-def _units(frames: Sequence[Frame], by: By, pieces: pd.DataFrame) -> Iterator[Job]:
-    names = dict(zip(pieces["village_code"], pieces["village_name"].fillna(""), strict=True))
+def _units(frames: Sequence[Frame], by: By, villages: Sequence[Job]) -> Iterator[Job]:
+    folders = {job.code: job.folder for job in villages}
     units: dict[str, list[Frame]] = {}
     for frame in frames:
         units.setdefault(frame.unit_code, []).append(frame)
     for code, pages in units.items():
-        village = code[:12]
+        village = code[:_VILLAGE_DIGITS]
         yield Job(
             kind=by,
             code=code,
             name="" if by == "sheet" else pages[0].unit_name,
-            folder=_SHEETS_FOLDER if by == "sheet" else _village_folder(village, names.get(village, "")),
+            folder=_SHEETS_FOLDER if by == "sheet" else folders.get(village) or _village_folder(village, ""),
             frames=tuple(pages),
         )
 
 
-def _villages(work: Source, pieces: pd.DataFrame) -> Iterator[Job]:
+def _villages(work: Source, pieces: pd.DataFrame) -> list[Job]:
     """Tables of each village that has pieces or a border."""
     known = work.read("villages", columns=["village_code", "village_name"], geometry=False)
     rows = pd.concat([known, pieces[["village_code", "village_name"]]]).fillna("")
-    named = rows.sort_values(["village_code", "village_name"], ascending=[True, False], kind="stable")
-    for code, name in named.drop_duplicates("village_code").itertuples(index=False):
-        yield Job(kind="tables", code=code, name=name, folder=_village_folder(code, name))
+    rows = rows.assign(bare=rows["village_name"] == "").sort_values(
+        ["village_code", "bare", "village_name"], kind="stable"
+    )
+    named = rows.drop_duplicates("village_code")
+    return [
+        Job(kind="tables", code=code, name=name, folder=_village_folder(code, name))
+        for code, name in zip(named["village_code"], named["village_name"], strict=True)
+    ]
 
 
 def _village_folder(code: str, name: str) -> str:

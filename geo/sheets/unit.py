@@ -64,7 +64,7 @@ class Source(Protocol):
 
 Pages = Mapping[str, tuple[Page, ...]]  # of each frame, by its key: the map, and pages its table goes on
 Land = Mapping[str, pd.DataFrame]  # layers by name; those with a place are GeoDataFrames
-Painter = Callable[[Frame, Land, Sequence[Frame]], tuple[Page, ...]]
+Painter = Callable[[Frame, Land, Sequence[Frame]], tuple[tuple[Page, ...], str]]  # pages, and what they lack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -169,7 +169,7 @@ def make_unit(job: Job, task: Task) -> Record:
     wanted = [name for name in asked if not (task.resume and intact(record, name, task.out))]
     if not wanted:
         return record
-    pages, failed = ({}, {}) if PAGED.isdisjoint(wanted) else _pages(job, layers, task)
+    pages, told, failed = ({}, {}, {}) if PAGED.isdisjoint(wanted) else _pages(job, layers, task)
     for name in wanted:
         record.files[name], record.errors[name] = {}, dict(failed) if name in PAGED else {}
         try:
@@ -178,7 +178,7 @@ def make_unit(job: Job, task: Task) -> Record:
         except Exception as error:  # noqa: BLE001 - one unit's fault must not stop the county's set
             record.errors[name][""] = _told(error)
         record.made.append(name)
-    record.notes |= _notes(job, layers, pages)
+    record.notes |= _notes(job, layers, pages, told)
     _save(record, path)
     return record
 
@@ -241,15 +241,17 @@ def intact(record: Record, name: str, out: Path) -> bool:
         return False
 
 
-def _pages(job: Job, layers: Land, task: Task) -> tuple[dict[str, tuple[Page, ...]], dict[str, str]]:
-    """Pages of a unit by key, and what went wrong with the others."""
-    pages, failed = {}, {}
+def _pages(
+    job: Job, layers: Land, task: Task
+) -> tuple[dict[str, tuple[Page, ...]], dict[str, str], dict[str, str]]:
+    """Pages of a unit by the key of their frame, what they lack, and what went wrong with the others."""
+    pages, told, failed = {}, {}, {}
     for frame in job.frames:
         try:
-            pages[frame.key] = task.paint(frame, _within(frame, layers), job.frames)
+            pages[frame.key], told[frame.key] = task.paint(frame, _within(frame, layers), job.frames)
         except Exception as error:  # noqa: BLE001 - one page's fault must not stop the county's set
             failed[frame.key] = _told(error)
-    return pages, failed
+    return pages, told, failed
 
 
 def _within(frame: Frame, layers: Land) -> dict[str, pd.DataFrame]:
@@ -343,13 +345,13 @@ def _put(path: Path, data: bytes) -> Path:
     return path
 
 
-def _notes(job: Job, layers: Land, pages: Pages) -> dict[str, str]:
+def _notes(job: Job, layers: Land, pages: Pages, told: Mapping[str, str]) -> dict[str, str]:
     """What a reader must be told of a page: characters that no font, or no old CAD, has."""
     notes = {}
     for key, drawn in pages.items():
         lacking = missing(item.text for page in drawn for item in page.items if isinstance(item, Text))
-        if lacking:
-            notes[key] = f"字体缺字 {''.join(lacking)}，图上以〓代替"
+        font = f"字体缺字 {''.join(lacking)}，图上以〓代替" if lacking else ""
+        notes[key] = "；".join(filter(None, [told[key], font]))
     names = layers["pieces"].get("village_name", pd.Series(dtype="str")).dropna().unique().tolist()
     if not job.frames and (rare := outside_gbk("".join([job.name, *map(str, names)]))):
         notes[""] = f"GBK 编码没有 {rare}，shapefile 和 txt 中以?代替"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from geo.errors import InputError
 from geo.sheets.page import PAPERS, Page, Shapes, Style, Text
+from tests.geo.county import CRS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,16 +17,16 @@ class Plain:
     breaks: tuple[str, ...] = ()
     dies: tuple[str, ...] = ()
     word: str = ""
+    lacks: str = ""
     identity: str = ""
+    problems: tuple[str, ...] = ()
     marks: str = ""  # folder: a file a page that was painted
 
     def __repr__(self):
         return "Plain()"  # what goes wrong is no part of what a page is made from
 
-    def on(self, raster, county_name):
-        if raster is not None and not Path(raster).is_file():
-            raise InputError(f"没有影像文件 {raster}")
-        assert county_name == "寿阳县"
+    def on(self, photos, *, county_name, crs):
+        assert (photos, county_name, crs) == (None, "寿阳县", CRS)
         return self
 
     def __call__(self, frame, layers, unit):
@@ -46,4 +47,5 @@ class Plain:
             if text
         ]
         line = Shapes(layer="t", rings=(((5, 5), (9, 9)),), style=Style(stroke=(0, 0, 0)), closed=False)
-        return (Page(width_mm=width, height_mm=height, title=frame.unit_name, items=(*texts, line)),)
+        page = Page(width_mm=width, height_mm=height, title=frame.unit_name, items=(*texts, line))
+        return (page,), self.lacks

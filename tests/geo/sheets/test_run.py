@@ -355,8 +355,8 @@ def test_wrong_use_is_refused(work, tmp_path):
     with pytest.raises(InputError, match="空"):
         formats(" , ")
     assert formats(" PDF, dxf") == ("pdf", "dxf")
-    with pytest.raises(InputError, match="影像"):
-        made(work, tmp_path, photo=tmp_path / "没有.tif")
+    with pytest.raises(InputError, match="没有.tif"):
+        make_sheets(work, tmp_path, photo=tmp_path / "没有.tif")
     with pytest.raises(InputError, match="进程数"):
         made(work, tmp_path, jobs=-1)
     (tmp_path / "f").write_text("")
