@@ -10,7 +10,7 @@ stop from 10 m on, are project rules; no standard sets them.
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple
 
 import geopandas as gpd
@@ -22,7 +22,7 @@ from geopandas import GeoDataFrame
 
 from geo.errors import MismatchError, ShiftError
 from geo.findings import findings, joined
-from geo.reconcile.match import Match, Movement, match, together
+from geo.reconcile.match import Match, Movement, Part, match, together
 from geo.reconcile.overlay import cores
 from geo.schema import column_names, conform
 
@@ -280,19 +280,19 @@ def _found(
         return [(batch, result)]
     apart: list[tuple[_Batch, Match | None]] = []
     for part in result.parts:
-        off = float(np.hypot(part.dx_m, part.dy_m))
-        lost = part.matched_share < result.matched_share / _LOST
-        if not (lost or off > max(settings.part_m, _PART_SIGMAS * part.error_m)):
+        if not _doubtful_part(part, result):
             continue
         group = str(groups[part.label])
         own = _group_of(batch, group, batch.rows[issuers[batch.rows].astype(str) == group])
         if len(own.meant) < settings.min_parcels:
             continue
         theirs = match(shapes[own.meant], near, reach_m=settings.reach_m)
-        if theirs is None or _doubt(theirs, len(own.meant), settings):
-            elsewhere = lost
+        if theirs is None or _doubt(theirs, len(own.meant), replace(settings, max_error_m=np.inf)):
+            elsewhere = part.matched_share < result.matched_share / _LOST
         else:
-            elsewhere = _between(theirs.movement, result.movement, shapes[own.rows]) >= settings.part_m
+            # However wide its error is, it may be sure that its place is not the village's.
+            parted = _between(theirs.movement, result.movement, shapes[own.rows])
+            elsewhere = parted > max(settings.part_m, _PART_SIGMAS * theirs.error_m)
         if elsewhere:
             apart.append((own, theirs))
     if not apart:
@@ -301,8 +301,14 @@ def _found(
     rest = _without(batch, gone)
     if not len(rest.rows):
         return apart
-    again = match(shapes[rest.meant], near, reach_m=settings.reach_m) if len(rest.meant) else None
-    return [(rest, again), *apart]
+    return [*_found(parcels, shapes, rest, near, settings), *apart]
+
+
+def _doubtful_part(part: Part, whole: Match) -> bool:
+    """Whether a part is worth a match of its own: what is left of its shift is drawn towards 0 by the others."""
+    off = float(np.hypot(part.dx_m, part.dy_m))
+    missed = part.matched_share < whole.matched_share / _LOOK_SHARE
+    return missed or off > max(_LOOK_M, _LOOK_SIGMAS * part.error_m)
 
 
 def _between(one: Movement, other: Movement, shapes: Geometries) -> float:
@@ -311,8 +317,12 @@ def _between(one: Movement, other: Movement, shapes: Geometries) -> float:
     return float(np.hypot(*(one(here) - other(here)).T).mean())
 
 
+# On generated villages drawn in one go no group is matched 1.3 times less than its village, or lies 1.5 errors off.
+_LOOK_SHARE: Final = 1.5
+_LOOK_M: Final = 0.3
+_LOOK_SIGMAS: Final = 2.0
 _LOST: Final = 2.5  # a group matched this many times less than its village lies elsewhere altogether
-_PART_SIGMAS: Final = 4.0
+_PART_SIGMAS: Final = 3.0
 
 
 def _doubt(result: Match, count: int, settings: AlignSettings) -> str:
