@@ -32,7 +32,10 @@ _ASCII_EM: Final = 0.55
 _INSIDE_STEPS: Final = 5  # a grid of so many places a side across a piece whose middle is taken
 _COVERED_MM: Final = 6.0  # a label on another's land counts as so much further away
 _MOVES: Final = 8  # places tried by moving another label, before giving up
+_FEW: Final = 50  # labels that are tried in any case
 _MOVES_IN_ALL: Final = 400  # on one map: where so many are in each other's way, key numbers are no loss
+_FAIR_TRIES: Final = 40  # of a ring, before it is judged
+_FAIR_SHARE: Final = 0.2  # of them that must succeed
 _POLE_MM: Final = 0.1  # precision of a piece's middle
 
 
@@ -159,6 +162,7 @@ class _Job:
         ]
         self.taken = Occupied(self.count, np.empty((0, 4)) if obstacles is None else obstacles)
         self.moves = _MOVES_IN_ALL
+        self.score: dict[tuple[str, int], list[int]] = {}  # tries and successes of each ring
         self.how: list[How] = ["table"] * self.count
         self.variant = np.full(self.count, -1, dtype=np.int64)
 
@@ -170,6 +174,8 @@ class _Job:
 
     def ration(self, order: Sequence[int]) -> tuple[list[int], set[int]]:
         """Which are set in full and which by their key number, so that a map too full is not tried for long."""
+        if len(order) <= _FEW:
+            return list(order), set()
         room, key_room = self.room * self.settings.text_share, self.room * self.settings.key_share
         full: list[int] = []
         short: set[int] = set()
@@ -210,10 +216,21 @@ class _Job:
     def put_beside(self, i: int) -> bool:
         """Set a label on a leader, as near as there is room."""
         for ring in range(len(self.settings.rings_mm)):
+            if self.hopeless("text", ring):
+                continue
             for variant, size in enumerate(self.sizes[i]):
                 boxes = self._ring(i, size, ring)
                 if self._set(i, boxes, leaders(self.poles[i], boxes), variant):
+                    self.score["text", ring][1] += 1
                     return True
+        return False
+
+    def hopeless(self, kind: str, ring: int) -> bool:
+        """Whether a ring has been tried often on this map and mostly in vain; counts one more try if not."""
+        score = self.score.setdefault((kind, ring), [0, 0])
+        if score[0] >= _FAIR_TRIES and score[1] < _FAIR_SHARE * score[0]:
+            return True
+        score[0] += 1
         return False
 
     def put_by_moving(self, i: int) -> bool:
@@ -227,19 +244,25 @@ class _Job:
     def put_key(self, i: int) -> bool:
         """Set a key number in the piece or beside it, if need be in place of another's text."""
         return self._set_key(i) or any(
-            self._move_for(i, boxes, lines, -1, shrink=True) for boxes, lines in self._key_places(i)
+            self._move_for(i, boxes, lines, -1, shrink=True) for boxes, lines, _ in self._key_places(i)
         )
 
     def _set_key(self, i: int) -> bool:
-        return any(self._set(i, boxes, lines, -1, how="key") for boxes, lines in self._key_places(i))
+        for boxes, lines, score in self._key_places(i):
+            if self._set(i, boxes, lines, -1, how="key"):
+                score[1] += 1
+                return True
+        return False
 
-    def _key_places(self, i: int) -> Iterator[tuple[Floats, Floats | None]]:
+    def _key_places(self, i: int) -> Iterator[tuple[Floats, Floats | None, list[int]]]:
+        """Places for a key number, the best first, each with the score of its kind."""
         size = self.key_sizes[i]
-        yield around(self.poles[i : i + 1], size), None
-        yield around(_inner_grid(self.shapes[i]), size), None
+        yield around(self.poles[i : i + 1], size), None, [0, 0]
+        yield around(_inner_grid(self.shapes[i]), size), None, [0, 0]
         for ring in range(len(self.settings.rings_mm) - 1):
-            boxes = self._ring(i, size, ring)
-            yield boxes, leaders(self.poles[i], boxes)
+            if not self.hopeless("key", ring):
+                boxes = self._ring(i, size, ring)
+                yield boxes, leaders(self.poles[i], boxes), self.score["key", ring]
 
     def _move_for(
         self, i: int, boxes: Floats, lines: Floats | None, variant: int, *, shrink: bool = False

@@ -183,7 +183,8 @@ def layout(
     Returns
     -------
     Layout
-        Each of ``frame.piece_codes`` is one entry, in the order of the codes.
+        Each of ``frame.piece_codes`` is one entry: those at home first, blocks before
+        strips before slivers, by group and serial.
 
     Raises
     ------
@@ -280,9 +281,11 @@ def _rows(
         own = np.concatenate([own, np.full(len(more), shapely.Polygon(), dtype=object)])
     home = table["piece_code"].isin(frame.home_codes)
     rank = table["piece_shape"].map(_SHAPE_RANK).fillna(0)
-    table = table.assign(at_home=home, shape_rank=rank).reset_index(drop=True)
-    by = ["at_home", "shape_rank", "piece_code"]
-    table = table.sort_values(by, ascending=[False, True, True], kind="stable")
+    # By group and serial, as the ledger has them: the letter of the class tells nothing of the place.
+    key = table["piece_code"].str[: _LEVELS[0]] + table["piece_code"].str[_LEVELS[0] + 2 :]
+    table = table.assign(at_home=home, shape_rank=rank, key=key).reset_index(drop=True)
+    by = ["at_home", "shape_rank", "key", "piece_code"]
+    table = table.sort_values(by, ascending=[False, True, True, True], kind="stable")
     return table.reset_index(drop=True), own[table.index.to_numpy()], shapes[~listed]
 
 
