@@ -32,7 +32,8 @@ ToPaper = Callable[[Floats], Floats]
 
 _VILLAGE: Final = Style(stroke=(0.45, 0.45, 0.45), width_mm=0.35, dash_mm=(3.0, 1.0))
 _COLOURS: Final = (  # of units that lie beside each other
-    (0.00, 0.35, 0.67), (0.72, 0.16, 0.10), (0.10, 0.48, 0.20), (0.52, 0.20, 0.60), (0.70, 0.42, 0.00), (0.00, 0.48, 0.50),
+    (0.00, 0.35, 0.67), (0.72, 0.16, 0.10), (0.10, 0.48, 0.20),
+    (0.52, 0.20, 0.60), (0.70, 0.42, 0.00), (0.00, 0.48, 0.50),
 )  # fmt: skip
 _EMPTY: Final = Style(stroke=(0.6, 0.6, 0.6), width_mm=0.13, dash_mm=(1.0, 1.0))
 _FAILED: Final = Style(stroke=(0.8, 0.1, 0.1), width_mm=0.3, fill=(0.8, 0.1, 0.1), opacity=0.15)
@@ -123,13 +124,13 @@ def _page(title: str, sheets: gpd.GeoDataFrame, villages: gpd.GeoDataFrame, pref
     items += _outlines("村界", villages, _VILLAGE, to_mm, box)
     failed = sheets["status"] == "出错"
     empty = (sheets["sheet_kind"] == "empty") & ~failed
-    for rows, style in (
-        (sheets[empty], _EMPTY),
-        (sheets[~empty & ~failed], _PAGE),
-        (sheets[failed], _FAILED),
-    ):
-        items += _outlines("图幅", rows, style, to_mm, box)
-    items += _numbers(sheets, prefix, to_mm, scale)
+    colour = _colours(sheets)
+    items += _outlines("图幅", sheets[empty], _EMPTY, to_mm, box)
+    for at, stroke in enumerate(_COLOURS):
+        style = Style(stroke=stroke, width_mm=0.2)
+        items += _outlines("图幅", sheets[~empty & ~failed & (colour == at)], style, to_mm, box)
+    items += _outlines("图幅", sheets[failed], _FAILED, to_mm, box)
+    items += _numbers(sheets, colour, prefix, to_mm, scale)
     if not prefix:
         items += _names(villages, to_mm, scale)
     items.append(Shapes(layer="图名", rings=(box,), style=_BORDER))
