@@ -148,6 +148,21 @@ def laid_county(settings: SampleSettings, share: float = 0.0) -> Laid:
     return _laid(_farmland(made.survey), held.geometry.to_numpy(), truth.geometry.to_numpy())
 
 
+def bent_county(settings: SampleSettings, most_m: float) -> Laid:
+    """A county whose parcels share their borders, as a good cadastre's do, but lie off by a smooth error."""
+    made = county(settings)
+    held = made.parcels[made.parcels["has_rights"] & made.parcels["parcel_class"].eq("10")]
+    rng = np.random.default_rng([settings.seed, 6])
+    phase, turn = rng.uniform(0, 2 * np.pi, (2, 2)), 2 * np.pi / 160
+
+    def bent(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        wave = np.sin(turn * points[:, None, ::-1] + phase)[:, 0] * np.sin(turn * points + phase[1])
+        return points + most_m * wave
+
+    drawn = shapely.transform(held.geometry.to_numpy(), bent)
+    return _laid(_farmland(made.survey), drawn, made.truth_pieces.geometry.to_numpy())
+
+
 def planted_county(
     seed: int, noise_m: tuple[float, float], *, patches: int
 ) -> tuple[Laid, gpd.GeoDataFrame, shapely.Geometry]:
@@ -375,6 +390,8 @@ def main() -> None:
             (f"scattered, {_name(n)}", laid_county(_settings(seed, n, asked.patches), 0.35))
             for n in NOISE_M[1:]
         ]
+        exact = _settings(seed, (0.0, 0.0), asked.patches)
+        other += [(f"one border for two, off {most:g} m", bent_county(exact, most)) for most in (1, 3)]
         other.append(("messy", laid_county(_settings(seed, (0.5, 3.0), asked.patches, messy=True))))
     print(blocks_table(other, both).round(3).to_string())
     if asked.figure is not None:
