@@ -35,7 +35,7 @@ _LARGEST_M: Final = 20_000.0
 
 _STEP_M: Final = 8.0  # longest edge
 _PIXEL_M: Final = 6.0  # of the raster that finds a shift of any size
-_MOST_PIXELS: Final = 800  # on a side: beyond, pixels grow
+_MOST_PIXELS: Final = 500  # on a side: beyond, pixels grow
 _LOBE_M: Final = 15.0  # two tops of that raster nearer than this are one
 _CLEAR: Final = 0.5  # a second top up to this share of the first needs no second look
 _CANDIDATES: Final = 4
@@ -141,18 +141,26 @@ def edges(polygons: Geometries, step: float = _STEP_M) -> Edges:
     xy, ring = shapely.get_coordinates(rings, return_index=True)
     if not len(xy):
         return Edges(np.empty((0, 2)), np.empty((0, 2)), np.empty(0), np.empty(0, dtype=np.intp))
-    within = ring[1:] == ring[:-1]
-    start, along = xy[:-1][within], (xy[1:] - xy[:-1])[within]
-    of = owner[of_shape[ring[:-1][within]]]
-    length = np.hypot(along[:, 0], along[:, 1])
-    seen = length > 0
-    start, along, of, length = start[seen], along[seen], of[seen], length[seen]
-    count = np.ceil(length / step).astype(np.intp)
-    side = np.repeat(np.arange(len(length)), count)
+    x, y = np.ascontiguousarray(xy.T)
+    east, north = np.diff(x), np.diff(y)
+    length = np.sqrt(east * east + north * north)
+    seen = np.flatnonzero((ring[1:] == ring[:-1]) & (length > 0))
+    count = np.ceil(length[seen] / step).astype(np.intp)
+    side = np.repeat(seen, count)
     nth = np.arange(len(side)) - np.repeat(np.cumsum(count) - count, count)
-    point = start[side] + ((nth + 0.5) / count[side])[:, None] * along[side]
-    out = np.stack((along[side, 1], -along[side, 0]), axis=1) / length[side, None]
-    return Edges(point, out, (length / count)[side], of[side])
+    parts = np.repeat(count, count)
+    share, length, east, north = (nth + 0.5) / parts, length[side], east[side], north[side]
+    return Edges(
+        _columns(x[side] + share * east, y[side] + share * north),
+        _columns(north / length, -east / length),
+        length / parts,
+        owner[of_shape[ring[side]]],
+    )
+
+
+def _columns(x: Floats, y: Floats) -> Floats:
+    """Points as n x 2, each column in one run of memory: numpy is slow over rows of two."""
+    return np.stack((x, y)).T
 
 
 def together(polygons: Geometries) -> npt.NDArray[np.bool_]:
@@ -271,8 +279,10 @@ def _near(polygons: Geometries, frame: tuple[Floats, Floats]) -> Geometries:
     return polygons[near][_by_place(polygons[near])]
 
 
-def _chosen(these: Edges, which: npt.NDArray[np.bool_]) -> Edges:
-    return Edges(these.point[which], these.out[which], these.length[which], these.of[which])
+def _chosen(these: Edges, which: npt.NDArray[np.bool_] | Rows) -> Edges:
+    rows = np.flatnonzero(which) if which.dtype == bool else which
+    point, out = (_columns(*both.T[:, rows]) for both in (these.point, these.out))
+    return Edges(point, out, these.length[rows], these.of[rows])
 
 
 def _within(point: Floats, frame: tuple[Floats, Floats]) -> npt.NDArray[np.bool_]:
@@ -284,8 +294,7 @@ def _within(point: Floats, frame: tuple[Floats, Floats]) -> npt.NDArray[np.bool_
 def _thinned(these: Edges, most: int) -> Edges:
     if len(these.of) <= most:
         return these
-    rows = np.linspace(0, len(these.of) - 1, most).astype(np.intp)
-    return Edges(these.point[rows], these.out[rows], these.length[rows], these.of[rows])
+    return _chosen(these, np.linspace(0, len(these.of) - 1, most).astype(np.intp))
 
 
 def _scene(moving: Edges, there: Edges) -> _Scene:
@@ -434,14 +443,16 @@ def _spectrum(
     width, height = (scipy.fft.next_fast_len(int(n)) for n in np.ceil((frame[1] - frame[0]) / pixel) + 1)
     spectra = []
     for these in (moving, there):
-        column, row = np.floor((these.point - frame[0]) / pixel).astype(np.intp).T
+        column, row = ((these.point - frame[0]) / pixel).astype(np.intp).T
         cell = row * width + column
-        out = (these.out[:, 0] + 1j * these.out[:, 1]) ** fold * these.length
+        east, north = these.out.T
+        if fold == 2:  # noqa: PLR2004 - the square of a complex number
+            east, north = east * east - north * north, 2 * east * north
         raster = np.empty((height, width), dtype=np.complex64)
-        raster.real[:] = np.bincount(cell, out.real, width * height).reshape(height, width)
-        raster.imag[:] = np.bincount(cell, out.imag, width * height).reshape(height, width)
+        raster.real[:] = np.bincount(cell, east * these.length, width * height).reshape(height, width)
+        raster.imag[:] = np.bincount(cell, north * these.length, width * height).reshape(height, width)
         # One pixel has one say, however many outlines run through it.
-        raster /= np.maximum(np.abs(raster), pixel)
+        raster *= 1 / np.maximum(np.abs(raster), pixel)
         spectra.append(scipy.fft.fft2(raster, overwrite_x=True))
     return np.asarray(np.conj(spectra[0]) * spectra[1])
 
@@ -477,18 +488,21 @@ def _second_nearby(scene: _Scene, state: _State, spread: float) -> float:
 
     Parallel terraces agree again one terrace further on, at a distance a coarse raster cannot see.
     """
-    moved = _moved(scene.moving, _movement(scene, state))
-    low = moved.point.min(axis=0)
-    tile = np.floor((moved.point - low) / _FINE_TILE_M).astype(np.intp)
-    key = tile[:, 1] * (tile[:, 0].max() + 1) + tile[:, 0]
-    keys, size = np.unique(key, return_counts=True)
+    move = _movement(scene, state)
+    low = scene.moving.point.min(axis=0)
+    column, row = ((scene.moving.point - low) / _FINE_TILE_M).astype(np.intp).T
+    key = row * (int(column.max()) + 1) + column
+    size = np.bincount(key)
     total = None
-    for chosen in keys[np.argsort(-size, kind="stable")[:_FINE_TILES]]:
-        mine = key == chosen
-        corner = low + tile[mine][0] * _FINE_TILE_M
-        frame = (corner - _FINE_REACH_M, corner + _FINE_TILE_M + _FINE_REACH_M)
+    for chosen in np.argsort(-size, kind="stable")[: min(_FINE_TILES, np.count_nonzero(size))]:
+        mine = np.flatnonzero(key == chosen)
+        moved = _moved(_chosen(scene.moving, mine), move)
+        middle = low + (np.array([column[mine[0]], row[mine[0]]]) + 0.5) * _FINE_TILE_M
+        half = _FINE_TILE_M / 2 + _FINE_REACH_M
+        frame = (move(middle) - half, move(middle) + half)
+        moved = _chosen(moved, _within(moved.point, frame))
         near = _chosen(scene.there, _within(scene.there.point, frame))
-        spectrum = _spectrum(_chosen(moved, mine), near, frame, _FINE_PIXEL_M)
+        spectrum = _spectrum(moved, near, frame, _FINE_PIXEL_M)
         total = spectrum if total is None else total + spectrum
     if total is None:
         return 1.0
