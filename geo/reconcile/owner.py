@@ -84,7 +84,7 @@ def owner_groups(
     names = np.array([f"{v}{u[14:16]}" for v, u in zip(village[rows], unit[rows], strict=True)], dtype=object)
     settle(rows, names, np.ones(len(rows)), "OWNER_UNIT")
 
-    around = parcels[parcels["issuer_code"].str.len().eq(14) & parcels.geometry.notna()]
+    around = parcels[parcels["issuer_code"].str.len().eq(14) & ~parcels.geometry.isna()]
     around = around[around["issuer_code"].str[12:] != "00"].reset_index(drop=True)
     if len(around):
         block = pieces["piece_shape"].eq("BLOCK").to_numpy(dtype=bool)

@@ -144,7 +144,7 @@ def parcel_wrong_village(context: Context) -> pd.DataFrame:
         )
         at_home = village.to_numpy(dtype=object)[away][patch] == home.to_numpy(dtype=object)[rows[hit]]
         wrong.iloc[rows[hit[at_home]]] = False
-    outside = lies.eq("") & context.sources.parcels.geometry.notna()
+    outside = lies.eq("") & ~context.sources.parcels.geometry.isna()
     return joined(
         [
             parcel_rows(
@@ -225,7 +225,7 @@ def parcel_area(context: Context) -> pd.DataFrame:
 def parcel_overlap(context: Context) -> pd.DataFrame:
     """Land with two rights is listed with both codes; the fringes of digitising are summed up by village."""
     parcels, settings = context.sources.parcels, context.settings
-    held = parcels[(parcels["parcel_class"].eq("10") & parcels.geometry.notna()).to_numpy(dtype=bool)]
+    held = parcels[(parcels["parcel_class"].eq("10") & ~parcels.geometry.isna()).to_numpy(dtype=bool)]
     found = pairs(held, min_area_m2=1.0, min_frame_m2=settings.overlap_frame_m2, settings=context.overlay)
     polygons = np.asarray(held.geometry.array)
     lesser = np.minimum(shapely.area(polygons[found["left"]]), shapely.area(polygons[found["right"]]))

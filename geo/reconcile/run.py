@@ -311,7 +311,7 @@ def _share_based_villages(checked: Checked, settings: Settings) -> dict[str, str
 def _roles(checked: Checked) -> tuple[GeoDataFrame, GeoDataFrame, list[pd.DataFrame]]:
     """Parcels that take land out, parcels that are evidence, and what had to be assumed."""
     parcels = checked.sources.parcels.assign(village_code=checked.homes.parcel_village)
-    parcels = parcels[(parcels.geometry.notna() & ~parcels.geometry.is_empty).to_numpy(dtype=bool)]
+    parcels = parcels[(~parcels.geometry.isna() & ~parcels.geometry.is_empty).to_numpy(dtype=bool)]
     contract = parcels["parcel_class"].eq("10").to_numpy(dtype=bool)
     held = parcels["has_rights"].to_numpy(dtype=bool)
     notes = []
@@ -548,7 +548,7 @@ def _villages(checked: Checked) -> GeoDataFrame:
         land = sources.survey.assign(village_code=checked.homes.location_village)[
             ["village_code", "geometry"]
         ]
-        table = land[land.geometry.notna().to_numpy()].dissolve("village_code").reset_index()
+        table = land[~land.geometry.isna().to_numpy()].dissolve("village_code").reset_index()
         table["village_name"] = lookup(table["village_code"], checked.homes.village_names)
     return _layer(
         table.sort_values("village_code", kind="stable").reset_index(drop=True),

@@ -185,7 +185,7 @@ def survey_overlap(context: Context) -> pd.DataFrame:
     """Farmland patches do not lie over each other: land would count twice."""
     survey = context.sources.survey
     farmland = survey[
-        is_farmland(survey["land_class"]).to_numpy(dtype=bool) & survey.geometry.notna().to_numpy()
+        is_farmland(survey["land_class"]).to_numpy(dtype=bool) & ~survey.geometry.isna().to_numpy()
     ]
     found = pairs(farmland, min_area_m2=context.settings.survey_overlap_m2, settings=context.overlay)
     first = at_home(farmland.iloc[found["left"]], context.homes.patch_village)
