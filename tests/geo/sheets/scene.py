@@ -30,7 +30,11 @@ def piece(serial, shape, *, letter="W", kind="BLOCK", area=None, group=GROUP):
 def layers(*pieces, parcels=(), villages=()):
     """Layers of a page; parcels are (issuer, shape), villages (code, name, shape)."""
     held = [
-        {"parcel_code": f"{issuer}{n:05d}", "issuer_code": issuer, "geometry": affinity.translate(shape, X0, Y0)}
+        {
+            "parcel_code": f"{issuer}{n:05d}",
+            "issuer_code": issuer,
+            "geometry": affinity.translate(shape, X0, Y0),
+        }
         for n, (issuer, shape) in enumerate(parcels)
     ]
     land = [
@@ -38,7 +42,13 @@ def layers(*pieces, parcels=(), villages=()):
         for code, name, shape in villages
     ]
     rows = [
-        {"level": "group", "code": GROUP, "name": "石榆村第一村民小组", "farmland_m2": 30_000.0, "covered_m2": 10_000.0},
+        {
+            "level": "group",
+            "code": GROUP,
+            "name": "石榆村第一村民小组",
+            "farmland_m2": 30_000.0,
+            "covered_m2": 10_000.0,
+        },
         {"level": "group", "code": OTHER, "name": "石榆村第二村民小组", "farmland_m2": 1.0},
     ]
     return {

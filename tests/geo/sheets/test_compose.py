@@ -21,7 +21,11 @@ from geo.sheets.symbols import HATCHES
 from tests.geo.sheets.scene import GROUP, OTHER, X0, Y0, frame, grid, layers, piece
 
 SETTINGS = LayoutSettings(
-    county_name="寿阳县", producer="某测绘院", date="2026年11月", survey_vintage="2019年12月31日", parcels_vintage="2016年"
+    county_name="寿阳县",
+    producer="某测绘院",
+    date="2026年11月",
+    survey_vintage="2019年12月31日",
+    parcels_vintage="2016年",
 )
 MIXED = [
     piece(1, box(100, 100, 200, 180)),
@@ -164,8 +168,8 @@ def test_bar_codes_carry_the_pieces_code_and_the_sheets():
 def test_the_margin_says_what_the_national_style_asks():
     said = texts(pages_of(MIXED))
     for words in (
-        "寿阳县石榆村第一村民小组未确权耕地认定图", f"{GROUP}-02", "内部使用", "1:2000", "编制单位：某测绘院",
-        "编制日期：2026年11月", "国土调查图斑：2019年12月31日", "承包地确权：2016年", "第 2 页  共 3 页", "北", "图  例",
+        "寿阳县石榆村第一村民小组未确权耕地认定图", f"{GROUP}-02", "内部使用", "1:2000", "编制单位：某测绘院", "图  例",
+        "编制日期：2026年11月", "国土调查图斑：2019年12月31日", "承包地确权：2016年", "第 2 页  共 3 页", "北",
         "2000国家大地坐标系  高斯-克吕格投影  3°带第38带  中央子午线114°", "编号", "面积(亩)", "类别", "认定", "实测亩",
         "现使用人", "备注",
     ):  # fmt: skip
@@ -191,7 +195,9 @@ def test_an_overview_shows_page_numbers_and_sums():
 def test_the_same_layout_makes_the_same_page():
     one, other = (pages_of(MIXED)[0] for _ in range(2))
     assert texts([one]) == texts([other])
-    rings = [[ring.tobytes() for item in items([page], Shapes) for ring in item.rings] for page in (one, other)]
+    rings = [
+        [ring.tobytes() for item in items([page], Shapes) for ring in item.rings] for page in (one, other)
+    ]
     assert rings[0] == rings[1]
 
 
@@ -203,7 +209,11 @@ def test_every_paper_has_room_for_its_map_and_its_column():
 
 
 @given(
-    st.lists(st.tuples(st.floats(0, 80), st.floats(0, 80), st.floats(1, 30), st.floats(1, 30)), min_size=1, max_size=4),
+    st.lists(
+        st.tuples(st.floats(0, 80), st.floats(0, 80), st.floats(1, 30), st.floats(1, 30)),
+        min_size=1,
+        max_size=4,
+    ),
     st.sampled_from([0.0, 45.0, 135.0, 30.0]),
 )
 def test_hatching_covers_a_shape_evenly_and_leaves_it_nowhere(rectangles, angle):

@@ -22,12 +22,16 @@ def blobs(count, low, high, span, *, start=0.0, seed=0):
         angle = np.sort(rng.random(7)) * 2 * np.pi
         reach = rng.uniform(low, high) * rng.uniform(0.5, 1, 7)
         flat = rng.uniform(0.3, 1)
-        out.append(shapely.Polygon(np.column_stack([x + reach * np.cos(angle), y + reach * np.sin(angle) * flat])))
+        out.append(
+            shapely.Polygon(np.column_stack([x + reach * np.cos(angle), y + reach * np.sin(angle) * flat]))
+        )
     return shapely.make_valid(np.array(out, dtype=object))
 
 
 def texts_of(shapes):
-    return [((f"W-{n:04d}", f"{shape.area * 0.006:.2f}亩"), (f"W-{n:04d}",)) for n, shape in enumerate(shapes)]
+    return [
+        ((f"W-{n:04d}", f"{shape.area * 0.006:.2f}亩"), (f"W-{n:04d}",)) for n, shape in enumerate(shapes)
+    ]
 
 
 def keys_of(shapes):
@@ -55,8 +59,12 @@ def faults(labels, window=WINDOW, obstacles=()):
         inner, predicate="intersects"
     )
     held = shapely.covers(shapely.buffer(shapely.Polygon(window), 1e-6), boxes)
-    return int((one < other).sum()), int((led[line] != there[box]).sum()), int((a < b).sum()), int((~held).sum()), len(
-        blocked
+    return (
+        int((one < other).sum()),
+        int((led[line] != there[box]).sum()),
+        int((a < b).sum()),
+        int((~held).sum()),
+        len(blocked),
     )
 
 
@@ -109,13 +117,17 @@ def test_a_map_too_full_gives_up_texts_then_numbers_and_says_so():
 
 
 pieces = st.lists(
-    st.tuples(st.floats(-20, 520), st.floats(-20, 520), st.floats(0.05, 60), st.floats(0.05, 60)), min_size=1, max_size=40
+    st.tuples(st.floats(-20, 520), st.floats(-20, 520), st.floats(0.05, 60), st.floats(0.05, 60)),
+    min_size=1,
+    max_size=40,
 )
 obstacle = st.tuples(st.floats(0, 450), st.floats(0, 380), st.floats(1, 60), st.floats(1, 30))
 
 
 @given(pieces, st.lists(obstacle, max_size=4), st.sampled_from([WINDOW, TURNED]))
-def test_labels_of_any_pieces_keep_clear_of_each_other_of_obstacles_and_of_the_edge(rectangles, furniture, window):
+def test_labels_of_any_pieces_keep_clear_of_each_other_of_obstacles_and_of_the_edge(
+    rectangles, furniture, window
+):
     shapes = shapely.intersection(
         np.array([shapely.box(x, y, x + w, y + h) for x, y, w, h in rectangles], dtype=object),
         shapely.Polygon(window),

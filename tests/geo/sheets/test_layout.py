@@ -59,7 +59,11 @@ def test_with_two_groups_on_the_page_the_short_code_names_the_group():
 
 def test_with_two_villages_whose_groups_and_serials_agree_the_short_code_names_the_village():
     pieces = [*ONE, piece(1, box(250, 100, 330, 160), group="14072510220001"), piece(2, box(10, 10, 50, 50))]
-    assert [entry.short_code for entry in lay(pieces).entries] == ["10120001-W-0001", "01-W-0002", "10220001-W-0001"]
+    assert [entry.short_code for entry in lay(pieces).entries] == [
+        "10120001-W-0001",
+        "01-W-0002",
+        "10220001-W-0001",
+    ]
 
 
 def test_a_strip_has_its_number_for_a_label():
@@ -127,7 +131,9 @@ def test_rows_and_labels_are_the_pieces_of_the_frame(rows):
     rows_of_parts = [n for part in page.parts for n in range(part.first, part.last)]
     assert rows_of_parts == list(range(len(pieces)))
     cents = {code: row[7] for code, row in zip(codes(pieces), rows, strict=True)}
-    assert sum(Decimal(str(total.area_m2)) for total in page.totals) * 100 == sum(cents[code] for code in home)
+    assert sum(Decimal(str(total.area_m2)) for total in page.totals) * 100 == sum(
+        cents[code] for code in home
+    )
     assert all(entry.area_mu == mu(entry.area_m2) for entry in page.entries)
     boxes = [box(*entry.box_mm) for entry in page.entries if entry.box_mm]
     inner = shapely.Polygon(page.place.frame_mm).buffer(1e-6)
@@ -203,8 +209,11 @@ def test_adjoining_land_is_named_on_the_map():
     page = lay(
         ONE,
         parcels=[(OTHER, box(300, 300, 360, 340)), (GROUP, box(100, 300, 160, 340))],
-        villages=[(GROUP[:12], "石榆村村民委员会", box(0, 0, 400, 440)), ("140725102200", "南杨庄村民委员会", box(400, 0, 500, 440))],
-    )  # fmt: skip
+        villages=[
+            (GROUP[:12], "石榆村村民委员会", box(0, 0, 400, 440)),
+            ("140725102200", "南杨庄村民委员会", box(400, 0, 500, 440)),
+        ],
+    )
     assert [name.text for name in page.names] == ["石榆村第二村民小组", "南杨庄村"]
     boxes = [box(*name.box_mm) for name in page.names] + [box(*entry.box_mm) for entry in page.entries]
     assert not any(one.intersects(other) for n, one in enumerate(boxes) for other in boxes[:n])
@@ -260,7 +269,10 @@ def test_the_sheets_code_names_every_piece_until_it_is_full():
 
 def test_layers_of_another_zone_are_brought_into_that_of_the_frame():
     land = layers(*ONE)
-    there = {key: layer.to_crs("EPSG:4525") if isinstance(layer, gpd.GeoDataFrame) else layer for key, layer in land.items()}
+    there = {
+        key: layer.to_crs("EPSG:4525") if isinstance(layer, gpd.GeoDataFrame) else layer
+        for key, layer in land.items()
+    }
     here = layout(frame(codes(ONE)), land)
     moved = layout(frame(codes(ONE), crs=CRS), there)
     assert moved.entries[0].how == "inside"
