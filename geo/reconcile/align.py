@@ -172,16 +172,15 @@ def align(  # noqa: PLR0913 - two layers, where the rows belong, and how
     laid = laid.assign(shift_key=pd.Series(key, index=laid.index, dtype="str")).set_geometry(
         gpd.GeoSeries(moved, index=laid.index, crs=parcels.crs)
     )
-    notes = [
-        _note(rule, row, shapes[batch.rows])
-        for (batch, _), (row, _, rule) in zip(found, described, strict=True)
-        if rule
-    ]
+    told: dict[str, list[tuple[dict[str, object], Geometries]]] = {}
+    for (batch, _), (row, _, rule) in zip(found, described, strict=True):
+        if rule:
+            told.setdefault(rule, []).append((row, shapes[batch.rows]))
     return Alignment(
         parcels=laid,
         original=_original(parcels, np.flatnonzero(key != ""), laid),
         shifts=table,
-        findings=joined(notes),
+        findings=joined([_notes(rule, told[rule]) for rule in sorted(told)]),
     )
 
 
@@ -464,17 +463,26 @@ def _waiting(rows: list[dict[str, object]], stop_m: float) -> str:
 _LISTED: Final = 10
 
 
-def _note(rule: str, row: dict[str, object], shapes: Geometries) -> pd.DataFrame:
-    """A finding on one batch, placed in its middle."""
-    name = f"{row['village_name'] or ''}（{row['shift_key']}）"
-    text = f"{name}确权地块{row['reason']}"
+def _notes(rule: str, batches: list[tuple[dict[str, object], Geometries]]) -> pd.DataFrame:
+    """Findings of one rule, a row a batch, each placed in its middle."""
+    places = [shapely.box(*_grown(shapes, 1.0)) for _, shapes in batches]
+    rows = [row for row, _ in batches]
+    villages = {"village_code": [row["village_code"] for row in rows]}
+    return findings(
+        rule,
+        [_told(row) for row in rows],
+        layer="parcels",
+        rows=GeoDataFrame(villages, geometry=places),
+        row_code=[str(row["shift_key"]) for row in rows],
+    )
+
+
+def _told(row: dict[str, object]) -> str:
+    """What is said of a batch."""
+    text = f"{row['village_name'] or ''}（{row['shift_key']}）确权地块{row['reason']}"
     if row["accepted"]:
         text += f"：东移 {row['dx_m']:.2f} m，北移 {row['dy_m']:.2f} m，旋转 {row['rotation_deg']:.4f}°"
-    west, south, east, north = _grown(shapes, 1.0)
-    place = GeoDataFrame(
-        {"village_code": [row["village_code"]]}, geometry=[shapely.box(west, south, east, north)]
-    )
-    return findings(rule, text, layer="parcels", rows=place, row_code=str(row["shift_key"]))
+    return text
 
 
 def _original(parcels: GeoDataFrame, rows: Rows, laid: GeoDataFrame) -> GeoDataFrame:
