@@ -14,7 +14,9 @@ from geo.workspace import Workspace
 Kept = TypeVar("Kept")
 
 # What the page shows; the rest of the workspace is not read for it.
-_PAGE_LAYERS: Final = ("villages", "patches", "parcels", "pieces", "findings", "balance")
+_PAGE_LAYERS: Final = (
+    "villages", "patches", "parcels", "parcels_original", "pieces", "findings", "shifts", "balance",
+)  # fmt: skip
 
 
 class Source:

@@ -52,6 +52,8 @@ LIST_TITLES = {
     "piece_class": "图块分类",
     "piece_shape": "图块形状",
     "state": "图块状态",
+    "shift_confidence": "套合偏移可信度",
+    "shift_model": "套合偏移模型",
 }
 SEVERITY_TITLES = {"error": "错误", "warning": "警告", "info": "提示"}
 

@@ -34,6 +34,7 @@ from geo.report import (
     report_json,
     report_text,
 )
+from geo.shifts import batch_name, confidence_names, noteworthy, shift_text
 from geo.standards import code_list
 from geo.workbook import (
     HEAD_ROW,
@@ -66,6 +67,7 @@ _ROLES: Final = {
     "villages": "村界",
     "groups": "组界",
     "baseline": "基期调查",
+    "datum": "基准转换",
     "issuers": "发包方",
     "files": "文件",
     "rows": "行数",
@@ -107,6 +109,21 @@ _FINDING_COLUMNS: Final = (
     Column(title="处理建议", width=36, source="advice"),
     Column(title="来源文件", width=20, source="source_file"),
     Column(title="行号", width=8, source="source_row", kind="count"),
+)
+_SHIFT_COLUMNS: Final = (
+    Column(title="村代码", width=15, source="village_code"),
+    Column(title="村名称", width=17, source="village_name"),
+    Column(title="批次", width=13, source="batch"),
+    Column(title="地块数", width=8, source="parcel_count", kind="count"),
+    Column(title="偏移量m", width=10, source="distance_m", kind="level"),
+    Column(title="偏移方向", width=11, source="direction"),
+    Column(title="东移改正m", width=10, source="dx_m", kind="level"),
+    Column(title="北移改正m", width=10, source="dy_m", kind="level"),
+    Column(title="旋转改正°", width=10, source="rotation_deg", kind="degree"),
+    Column(title="中误差m", width=9, source="error_m", kind="level"),
+    Column(title="可信度", width=9, source="confidence_name"),
+    Column(title="采用", width=6, source="accepted_name"),
+    Column(title="说明", width=42, source="reason"),
 )
 _COUNT_COLUMNS: Final = (
     Column(title="等级", width=8, source="severity_name"),
@@ -150,6 +167,7 @@ def write_ledger(
             "patches": _described(tables["patches"]),
             "pieces": _readable(tables["pieces"]),
             "findings": tables["findings"].assign(severity_name=_severity_names(tables["findings"])),
+            "shifts": _spoken(result.shifts),
         },
     )
     target = Path(folder)
@@ -224,7 +242,8 @@ def _village_book(book: Book, *, facts: _Facts, code: str) -> None:
     pieces = facts.of_village("pieces", code)
     blocks, rest = (pieces[(pieces["piece_shape"] == "BLOCK") == wanted] for wanted in (True, False))
     unit = "㎡ 为平方米；合计由平方米相加，再折算为亩"
-    _notes_sheet(book, f"{heading} 非承包地台账", facts.notes)
+    moved = _village_shifts(facts.of_village("shifts", code))
+    _notes_sheet(book, f"{heading} 非承包地台账", [*moved, *facts.notes])
     write_table(book, "图块台账", _PIECE_COLUMNS, blocks, title=f"{heading} 剩余图块台账", note=unit)
     narrow = (_PIECE_COLUMNS[0], _SHAPE_COLUMN, *_PIECE_COLUMNS[1:])
     write_table(book, "细条碎屑", narrow, rest, title=f"{heading} 细条与碎屑", note=f"{unit}；只参加面积平衡")
@@ -239,7 +258,10 @@ def _county_book(book: Book, *, facts: _Facts) -> None:
     pieces, findings = facts.tables["pieces"], facts.tables["findings"]
     villages = pieces["village_code"]
     unit = "㎡ 为平方米；合计由平方米相加，再折算为亩"
-    _notes_sheet(book, facts.notes[0][1], facts.notes)
+    _notes_sheet(book, facts.notes[0][1], [*_county_shifts(facts.tables["shifts"]), *facts.notes])
+    note = "套合前各村确权地块相对三调图斑的整体偏移；采用“是”的已按改正数移动，各表面积均按移动后的位置计算"
+    shifts = facts.tables["shifts"]
+    write_table(book, "套合偏移", _SHIFT_COLUMNS, shifts, title="各村套合偏移", note=note)
     towns = _by_class(pieces, villages.str[:9], facts.names("township") | {"": "未定乡镇"})
     write_table(book, "乡镇汇总", _class_columns("乡镇"), towns, title="乡镇剩余图块汇总", note=unit)
     rows = _by_class(pieces, villages, facts.villages)
@@ -360,6 +382,38 @@ def _notes(tables: Mapping[str, pd.DataFrame], title: str, run_id: str) -> list[
         rows += [("设置", text) for text in _lines(run["settings"])]
         rows += [("软件版本", text) for text in _lines(run["versions"])]
     return rows
+
+
+def _village_shifts(shifts: pd.DataFrame) -> list[tuple[str, str]]:
+    """How far the village's parcels were moved: what a reader must know before any area."""
+    return [
+        (
+            "套合偏移",
+            batch_name(row)
+            + shift_text(row)
+            + ("。以下面积均按改正后的位置计算。" if row["accepted"] else "。以下面积按原位置计算。"),
+        )
+        for _, row in shifts.iterrows()
+    ]
+
+
+def _county_shifts(shifts: pd.DataFrame) -> list[tuple[str, str]]:
+    if shifts.empty:
+        return []
+    moved, noted = int(shifts["accepted"].sum()), int(noteworthy(shifts).sum())
+    text = (
+        f"{len(shifts)} 个村（批次）中，{moved} 个的确权地块已整体改正，{noted - moved} 个存疑未动；"
+        "逐村见“套合偏移”。"
+    )
+    return [("套合偏移", text)]
+
+
+def _spoken(shifts: pd.DataFrame) -> pd.DataFrame:
+    """Shifts with Chinese words for what is a code."""
+    return shifts.assign(
+        confidence_name=confidence_names(shifts),
+        accepted_name=shifts["accepted"].map({True: "是", False: "否"}),
+    )
 
 
 def _lines(text: Any) -> list[str]:  # noqa: ANN401 - a cell of the runs table

@@ -244,7 +244,7 @@ def reconcile_files(  # noqa: PLR0913 - what the command line offers, by name
             )
         except ShiftError as error:
             table = target.with_suffix(".shifts.csv")
-            write_shifts(error.shifts, table)
+            write_shifts(error.shifts, table, decided=(settings or Settings()).align.given)
             raise ShiftError(f"{error}。偏移表：{table}", shifts=error.shifts) from error
 
 

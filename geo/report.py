@@ -1,4 +1,4 @@
-"""What a run found, in one page: areas from county to group, classes, findings, and the proof that they add up."""
+"""What a run found, in one page: shifts, areas from county to group, classes, findings, the proof that they add up."""
 
 import json
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from geo.area import from_cents, mu, to_cents
 from geo.codes import CLASS_LETTERS
 from geo.errors import BalanceError
 from geo.findings import SEVERITIES
+from geo.shifts import confidence_names, noteworthy, place_name, shift_text
 from geo.standards import code_list
 from geo.workspace import Workspace
 
@@ -21,7 +22,7 @@ LEVELS: Final = {"county": "县", "township": "乡镇", "village": "村", "group
 
 SEVERITY_NAMES: Final = {"error": "错误", "warning": "警告", "info": "提示"}
 _PARTS: Final = ("covered_m2", "block_m2", "strip_m2", "sliver_m2")
-_LAYERS: Final = ("patches", "pieces", "villages", "findings", "balance", "runs", "meta")
+_LAYERS: Final = ("patches", "pieces", "villages", "findings", "shifts", "balance", "runs", "meta")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,6 +31,7 @@ class Report:
 
     title: str
     run_id: str
+    shifts: pd.DataFrame  # layer ``shifts``, by key
     areas: pd.DataFrame  # layer ``balance``, county first, each township before its villages
     classes: pd.DataFrame  # piece_class, piece_shape, count, area_m2, net_area_m2, area_mu, net_area_mu
     findings: pd.DataFrame  # severity, rule, title, count; worst first
@@ -114,6 +116,7 @@ def report(source: Workspace | Mapping[str, pd.DataFrame]) -> Report:
     return Report(
         title=str(meta.get("title") or "套图成果"),
         run_id=str(runs.iloc[-1]) if len(runs) else "",
+        shifts=tables["shifts"].sort_values("shift_key", kind="stable", ignore_index=True),
         areas=areas,
         classes=_classes(pieces),
         findings=finding_counts(tables["findings"]),
@@ -144,7 +147,7 @@ def report_json(source: Report | Workspace | Mapping[str, pd.DataFrame]) -> str:
         "run_id": result.run_id,
         **{
             name: json.loads(getattr(result, name).to_json(orient="records", double_precision=6))
-            for name in ("areas", "classes", "findings")
+            for name in ("shifts", "areas", "classes", "findings")
         },
     }
     return json.dumps(values, ensure_ascii=False)
@@ -195,11 +198,26 @@ def report_text(source: Report | Workspace | Mapping[str, pd.DataFrame], *, leve
     return "\n\n".join(
         [
             f"{result.title}    批次 {result.run_id or '无'}",
-            f"一、面积平衡（平方米；集体耕地 = 已确权 + 图块 + 细条 + 碎屑，逐行核对无误）\n{_text(table)}",
-            f"二、剩余图块（面积为平方米）\n{_text(classes)}",
-            f"三、问题清单\n{_text(found)}",
+            f"一、套合偏移\n{_shift_lines(result.shifts)}",
+            f"二、面积平衡（平方米；集体耕地 = 已确权 + 图块 + 细条 + 碎屑，逐行核对无误）\n{_text(table)}",
+            f"三、剩余图块（面积为平方米）\n{_text(classes)}",
+            f"四、问题清单\n{_text(found)}",
         ]
     )
+
+
+def _shift_lines(shifts: pd.DataFrame) -> str:
+    """A line for each village that was moved or is in doubt; of all the others one."""
+    if shifts.empty:
+        return "未判断"
+    noted = shifts[noteworthy(shifts)]
+    lines = [
+        f"{place_name(row)}{shift_text(row)}  可信度：{sure}"
+        for (_, row), sure in zip(noted.iterrows(), confidence_names(noted), strict=True)
+    ]
+    if fit := len(shifts) - len(noted):
+        lines.append(f"{'其余 ' if lines else ''}{fit} 个村（批次）与三调图斑相合，没有移动")
+    return "\n".join(lines)
 
 
 def _check_areas(areas: pd.DataFrame) -> None:

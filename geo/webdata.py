@@ -19,6 +19,7 @@ import shapely
 from geo import schema
 from geo.area import M2_PER_MU
 from geo.errors import GeometryTypeError, InputError, MismatchError, MissingColumnError, MissingDatumError
+from geo.shifts import corrections, village_notes
 from geo.standards import code_list
 
 Shapes = list[Any]  # per row: polygons of rings of flat steps; or a point; or None
@@ -77,6 +78,7 @@ _PATCH_FIELDS: Final = (
     "piece_count",
     "is_enclave",
 )
+SHIFT: Final = "shift_note"  # column of this page only: what the shift of a parcel or a village was
 _FINDING_FIELDS: Final = ("message", "advice", "row_code", "source_file", "source_row", "finding_id")
 
 
@@ -166,7 +168,11 @@ LAYERS: Final = (
         key="parcels", title="承包地块", table="parcels", code="parcel_code",
         style={"color": "#8d9499", "weight": 0.6, "fillColor": "#d6d9da", "fillOpacity": 0.55},
         subtitle=("parcel_class",), figures=(("实测面积", "surveyed_area_mu", "surveyed_area_m2"),),
-        links=("parcel_code",),
+        fields=(SHIFT,), links=("parcel_code",),
+    ),
+    LayerKind(
+        key="parcels_original", title="承包地块（改正前）", table="parcels_original", code="parcel_code",
+        style={"color": "#785ea0", "weight": 0.9, "dashArray": "4 3", "fill": False, "interactive": False},
     ),
     _pieces("slivers", "碎屑", {"piece_shape": "SLIVER"}, show=False,
             color="#8c2d6a", weight=0.8, fillColor="#8c2d6a", fillOpacity=0.5),
@@ -180,6 +186,7 @@ LAYERS: Final = (
             color="#8f3f00", weight=1.3, fillColor="#d55e00", fillOpacity=0.75),
     LayerKind(
         key="villages", title="村界", table="villages", code="village_code", show=True, search="village_name",
+        subtitle=("village_code",), fields=(SHIFT,),
         style={"color": "#46535c", "weight": 1.8, "dashArray": "8 3 2 3", "fill": False, "interactive": False},
     ),
     _findings("info", "问题（提示）", "#5b7c99", 4),
@@ -188,7 +195,7 @@ LAYERS: Final = (
 )  # fmt: skip
 
 # What is left out first when a county has more polygons than a page can bear; blocks never are.
-_LEAVE_OUT: Final = ("parcels", "slivers", "strips", "patches")
+_LEAVE_OUT: Final = ("parcels_original", "parcels", "slivers", "strips", "patches")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -231,10 +238,28 @@ def page_layers(
     if "pieces" not in tables:
         raise InputError("缺少图层 pieces（剩余图块）：请先运行 taotu reconcile")
     _check_datum(tables)
-    chosen = [(kind, _rows(kind, tables[kind.table])) for kind in LAYERS if kind.table in tables]
+    told = _with_shifts(tables)
+    chosen = [(kind, _rows(kind, told[kind.table])) for kind in LAYERS if kind.table in told]
     left_out = _left_out(chosen, max_polygons, max_findings)
     group_names = _group_names(tables.get("balance"))
     return [_page_layer(kind, rows, group_names, left_out=kind.key in left_out) for kind, rows in chosen]
+
+
+def _with_shifts(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The tables, with what was done to a parcel or a village in words; nothing that was not moved has any."""
+    told = dict(tables)
+    if not len(told.get("parcels_original", ())):
+        told.pop("parcels_original", None)
+    shifts = schema.conform(pd.DataFrame(told.get("shifts", {})), "shifts")
+    if shifts.empty:
+        return told
+    if "parcels" in told and "shift_key" in told["parcels"]:
+        parcels = told["parcels"]
+        told["parcels"] = parcels.assign(**{SHIFT: parcels["shift_key"].map(corrections(shifts))})
+    if "villages" in told:
+        villages = told["villages"]
+        told["villages"] = villages.assign(**{SHIFT: villages["village_code"].map(village_notes(shifts))})
+    return told
 
 
 def _rows(kind: LayerKind, table: pd.DataFrame) -> pd.DataFrame:
@@ -272,11 +297,15 @@ def _page_layer(
     shapes = _lonlat(kind, rows)
     drawn = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
     origin, steps = _encode(shapes, drawn)
+    points = steps if "radius" in kind.style else _label_points(shapes, drawn, origin)
     titles = _titles(kind)
-    names = dict.fromkeys((kind.code, *kind.subtitle, *kind.fields, *kind.links))
+    fields = [name for name in kind.fields if name != SHIFT or (SHIFT in rows and rows[SHIFT].notna().any())]
+    names = dict.fromkeys((kind.code, *kind.subtitle, *fields, *kind.links))
     names |= dict.fromkeys(name for _, mu, m2 in kind.figures for name in (mu, m2))
     if kind.search not in ("", "code"):
         names[kind.search] = None
+    if kind.style.get("interactive") is False and not kind.search:
+        names, points = {}, []  # none points at it and none looks for it: shapes are all there is to carry
     data = {
         "table": kind.table,
         "title": kind.title,
@@ -285,13 +314,13 @@ def _page_layer(
         "style": {"smoothFactor": 0.6, **kind.style},
         "subtitle": kind.subtitle,
         "figures": kind.figures,
-        "fields": [(titles.get(name, name), name, _unit(name)) for name in kind.fields],
+        "fields": [(titles.get(name, name), name, _unit(name)) for name in fields],
         "links": kind.links,
         "search": kind.search,
         "labelled": kind.table == "pieces" and kind.rows.get("piece_shape") == "BLOCK",
         "origin": origin,
         "shapes": steps,
-        "points": steps if "radius" in kind.style else _label_points(shapes, drawn, origin),
+        "points": points,
         "columns": {name: _column(_values(rows, name, group_names)) for name in names},
     }
     bounds = shapely.total_bounds(shapes[drawn]).tolist() if drawn.any() else None
@@ -306,7 +335,8 @@ def _page_layer(
 
 
 def _titles(kind: LayerKind) -> dict[str, str]:
-    return {**schema.titles(kind.table), "group_code": "组", "village_name": "村", "group_source": "组归属"}
+    ours = {"group_code": "组", "village_name": "村", "group_source": "组归属", SHIFT: "套合偏移"}
+    return {**schema.titles(kind.table), **ours}
 
 
 def _unit(name: str) -> str:

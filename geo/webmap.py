@@ -20,6 +20,7 @@ from branca.element import Element, Figure, MacroElement
 from folium.map import Layer
 from folium.template import Template
 
+from geo import schema
 from geo.atomic import whole_file
 from geo.errors import InputError, OutputError
 from geo.webdata import PageLayer, page_layers
@@ -33,7 +34,7 @@ _ASSETS: Final = files("geo") / "webassets"
 _LEAFLET: Final = "leaflet-1.9.4"
 _LEGEND: Final = (
     "villages", "unconfirmed", "newly_added", "undetermined", "strips", "slivers",
-    "patches", "patches_state", "patches_share", "parcels",
+    "patches", "patches_state", "patches_share", "parcels", "parcels_original",
     "findings_error", "findings_warning", "findings_info",
 )  # fmt: skip
 _NO_BASE_MAP: Final = "底图：无（离线）"
@@ -102,15 +103,15 @@ def county_map(
     """The county's map: every piece with its class, the reason for it, m² and mu.
 
     Layers: village boundaries, farmland patches by kind, contract parcels (off
-    at first, no personal data), blocks of each class, strips and slivers
-    (off), findings by severity (off). Beside it totals, the proof of the
-    balance, a list of villages, and a search by code.
+    at first, no personal data) and where they lay before a shift was mended
+    (off), blocks of each class, strips and slivers (off), findings by severity
+    (off). Beside it totals, the proof of the balance, a list of villages, and a search by code.
 
     Parameters
     ----------
     tables : mapping of layer name to DataFrame or GeoDataFrame
-        Layers of a workspace: ``pieces``, and of ``patches``, ``parcels``,
-        ``villages``, ``findings``, ``balance`` those there are. In any CRS,
+        Layers of a workspace: ``pieces``, and of ``patches``, ``parcels``, ``parcels_original``,
+        ``shifts``, ``villages``, ``findings``, ``balance`` those there are. In any CRS,
         all on one datum; shown in that datum's longitude and latitude. Left as
         they are; the order of their rows does not matter.
     title : str
@@ -136,7 +137,8 @@ def county_map(
         If a layer has no CRS, another datum than the rest, or no polygons.
     """
     layers = page_layers(tables, max_polygons=max_polygons, max_findings=max_findings)
-    balance = tables.get("balance")
+    shifts = schema.conform(pd.DataFrame(tables.get("shifts", {})), "shifts")
+    words = panel(layers, tables.get("balance"), shifts, title=title, tiles=bool(tiles))
     host = _host(tiles)
     bounds = _bounds(layers)
     county = folium.Map(
@@ -159,7 +161,7 @@ def county_map(
     figure.header.add_child(_Verbatim(_policy(host)), name="policy", index=0)
     figure.header.add_child(_Verbatim(_styles()), name="styles")
     figure.header.add_child(_Verbatim(f"<script>{_leaflet()}</script>"), name="leaflet")
-    figure.html.add_child(_Verbatim(panel(layers, balance, title=title, tiles=bool(tiles))), name="panel")
+    figure.html.add_child(_Verbatim(words), name="panel")
     figure.html.add_child(_Verbatim(_data(layers, bounds, offline=not tiles)), name="data")
     figure.html.add_child(_Verbatim(f"<script>{_asset('page/page.js')}</script>"), name="page")
     by_key = {layer.kind.key: layer for layer in layers if layer.data is not None}

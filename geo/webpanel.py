@@ -5,13 +5,14 @@ are made of the sums.
 """
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
 import pandas as pd
 
 from geo.area import M2_PER_MU
+from geo.shifts import village_notes
 from geo.webdata import PageLayer
 
 _TERMS: Final = (
@@ -59,8 +60,16 @@ def legend_name(layer: PageLayer) -> str:
     return f'{swatch(layer)}{text(layer.kind.title)}<span class="amount">{amount}</span>'
 
 
-def panel(layers: Sequence[PageLayer], balance: pd.DataFrame | None, *, title: str, tiles: bool) -> str:
+def panel(
+    layers: Sequence[PageLayer],
+    balance: pd.DataFrame | None,
+    shifts: pd.DataFrame,
+    *,
+    title: str,
+    tiles: bool,
+) -> str:
     """The whole side panel."""
+    noted = village_notes(shifts)
     search = (
         '<form id="search" role="search"><input type="search" autocomplete="off"'
         ' placeholder="图块编号、图斑编码或村名" aria-label="查找图块、图斑或村">'
@@ -68,10 +77,10 @@ def panel(layers: Sequence[PageLayer], balance: pd.DataFrame | None, *, title: s
     )
     parts = [
         f"<header><h1>{text(title)}</h1>{search}</header>",
-        _notes(layers),
+        _notes(layers, shifts, noted),
         _classes(layers),
         _balance(balance),
-        _villages(balance),
+        _villages(balance, noted),
         _facts(tiles=tiles),
         '<footer><button type="button" id="print">打印本图</button></footer>',
     ]
@@ -79,8 +88,14 @@ def panel(layers: Sequence[PageLayer], balance: pd.DataFrame | None, *, title: s
     return f'<aside id="panel">{"".join(parts)}</aside>{fold}'
 
 
-def _notes(layers: Sequence[PageLayer]) -> str:
+def _notes(layers: Sequence[PageLayer], shifts: pd.DataFrame, noted: Mapping[str, str]) -> str:
     said = []
+    if noted:
+        moved = set(shifts.loc[shifts["accepted"], "village_code"])
+        parts = [f"{len(moved)} 个村的承包地块已按整体偏移改正"] if moved else []
+        if doubted := set(noted) - moved:
+            parts.append(f"{len(doubted)} 个村是否偏移存疑，未作移动")
+        said.append("；".join(parts) + "。村名后有“偏”字，点击可看。")
     left = [layer for layer in layers if layer.data is None]
     if left:
         names = "、".join(f"{layer.kind.title} {layer.count:,} 个" for layer in left)
@@ -147,7 +162,7 @@ def _area_line(name: str, area_m2: float, css: str = "") -> str:
     return f'<tr class="{css}"><td>{name}</td><td>{area_m2:,.2f}</td><td>{mu(area_m2)}</td></tr>'
 
 
-def _villages(balance: pd.DataFrame | None) -> str:
+def _villages(balance: pd.DataFrame | None, noted: Mapping[str, str]) -> str:
     if balance is None:
         return ""
     rows = balance[balance["level"] == "village"].sort_values("code", kind="stable")
@@ -155,7 +170,7 @@ def _villages(balance: pd.DataFrame | None) -> str:
         return ""
     lines = [
         f'<tr tabindex="0" data-village="{text(code)}" title="{text(code)}">'
-        f"<td>{text(name if isinstance(name, str) and name else code)}</td>"
+        f"<td>{text(name if isinstance(name, str) and name else code)}{_mark(noted.get(code))}</td>"
         f"<td>{mu(farmland)}</td><td>{mu(block)}</td></tr>"
         for code, name, farmland, block in zip(
             rows["code"], rows["name"], rows["farmland_m2"], rows["block_m2"], strict=True
@@ -166,6 +181,11 @@ def _villages(balance: pd.DataFrame | None) -> str:
         '<section class="villages"><h2>各村</h2>'
         f"<table>{head}<tbody>{''.join(lines)}</tbody></table></section>"
     )
+
+
+def _mark(words: str | None) -> str:
+    """A sign behind the name of a village whose parcels were moved, or are in doubt."""
+    return f'<small class="mark" title="{text(words)}">偏</small>' if words else ""
 
 
 def _facts(*, tiles: bool) -> str:

@@ -27,7 +27,9 @@ HEAD_ROW: Final = 2  # 0-based; a title and a note stand above it
 LINE_HEIGHT: Final = 12  # points, of a line of 9-point text
 ROW_AIR: Final = 5  # points; the field fills rows in by hand
 _LATIN: Final = "\u2000"  # characters after it take two columns
-_FORMS: Final = {"area": "0.00", "level": "0.00", "metre": "0.000", "mu": "0.00", "count": "0", "sum": "0"}
+_FORMS: Final = {
+    "area": "0.00", "level": "0.00", "metre": "0.000", "degree": "0.0000", "mu": "0.00", "count": "0", "sum": "0",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +39,7 @@ class Column:
     title: str
     width: float
     source: str = ""
-    # text, count; level and metre (two and three decimals, no sum below);
+    # text, count; level, metre and degree (two, three and four decimals, no sum below);
     # with a sum below: area (m²), mu (by way of ``of``), sum
     kind: str = "text"
     of: str = ""

@@ -7,7 +7,7 @@ empty for as found) and by how much; without numbers, what is found is accepted.
 
 import csv
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,8 @@ from geo.exchange.control_file import decoded
 from geo.reconcile.align import GivenShift
 from geo.reconcile.match import Movement
 from geo.schema import column_names, titles
+from geo.shifts import confidence_names
+from geo.standards import code_list
 
 _YES: Final = {"是", "采用", "1", "true", "yes", "y"}
 _NO: Final = {"否", "不采用", "不移动", "0", "false", "no", "n"}
@@ -33,8 +35,18 @@ _TURNED_DEG: Final = 5.0
 _GROWN_PPM: Final = 5_000.0
 
 
-def write_shifts(shifts: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+def write_shifts(
+    shifts: pd.DataFrame, path: str | os.PathLike[str], *, decided: Iterable[GivenShift] = ()
+) -> None:
     """Write layer ``shifts`` as CSV (UTF-8 with mark, for Excel); what is undecided stays empty.
+
+    Parameters
+    ----------
+    shifts : DataFrame
+        Layer ``shifts``.
+    path : path
+    decided : iterable of GivenShift
+        Decisions that were made already; one not to move a village is written down again.
 
     Raises
     ------
@@ -42,8 +54,16 @@ def write_shifts(shifts: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         If the file cannot be written.
     """
     table = shifts[column_names("shifts")].copy()
-    table["accepted"] = np.where(table["accepted"], "是", "")
-    table["shift_key"] = table["shift_key"].astype("str")
+    refused = {shift.shift_key for shift in decided if not shift.accepted}
+    said_no = table["shift_key"].isin(refused) | table["village_code"].isin(refused)
+    table["accepted"] = np.select([table["accepted"], said_no], ["是", "否"], "")
+    table["confidence"] = confidence_names(shifts)
+    table["model"] = table["model"].map(code_list("shift_model"))
+    for name in ("village_name", "batch", "reason"):  # Excel would run a cell that begins so
+        table[name] = table[name].str.replace(r"^(?=[=+\-@])", "'", regex=True)
+    for name in ("shift_key", "village_code"):
+        # After a tab Excel takes digits for text; else it saves 140725101200 as 1.40725E+11.
+        table[name] = "\t" + table[name].astype("str")
     text = table.rename(columns=titles("shifts")).to_csv(index=False, lineterminator="\r\n")
     with whole_file(path) as scratch:
         scratch.write_text("\ufeff" + text, encoding="utf-8", newline="")
@@ -97,7 +117,7 @@ def _flat(row: Mapping[str | None, object]) -> dict[str, str]:
 
 def _decision(row: Mapping[str, str], where: str) -> GivenShift | None:
     key = row.get("shift_key", "") or "/".join(
-        part for part in (row.get("village_code", ""), row.get("batch", "")) if part
+        part for part in (row.get("village_code", ""), row.get("batch", "").lstrip("'")) if part
     )
     if not any(row.values()):
         return None

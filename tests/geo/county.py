@@ -11,6 +11,7 @@ X0, Y0 = 38_430_000, 4_190_000
 UPPER, LOWER = "140725100201", "140725100202"
 W_CODE, X_CODE, D_CODE = f"{UPPER}01-W-0001", f"{UPPER}01-X-0002", f"{LOWER}02-D-0001"
 STRIP_CODE, SLIVER_CODE = f"{UPPER}01-W-0003", f"{LOWER}02-W-0002"
+DOUBT = "可能整体偏东北 3.13 m（中误差 0.17 m），但中误差 0.17 m，超过 0.15 m；未作移动"
 REASON = "基期调查为旱地，占 93 %；不在确权范围内"
 
 
@@ -75,6 +76,31 @@ def county_tables():
         "parcels": parcels,
         "findings": _findings(pieces, patches),
         "balance": _balance(),
+    }
+
+
+def moved_county_tables():
+    """The same county, its upper village moved 1.8 m back to the west-north-west, its lower one in doubt."""
+    tables = county_tables()
+    laid = tables["parcels"].assign(shift_key=UPPER)
+    row = {
+        "accepted": False, "confidence": "low", "distance_m": 3.13, "direction": "东北", "dx_m": -2.5, "dy_m": -1.88,
+        "rotation_deg": 0.0, "scale_ppm": 0.0, "origin_x_m": X0, "origin_y_m": Y0, "model": "translation",
+        "parcel_count": 4, "error_m": 0.17, "batch": "", "reason": DOUBT,
+    }  # fmt: skip
+    moved = row | {
+        "accepted": True, "confidence": "high", "distance_m": 1.8, "direction": "东南偏东", "dx_m": -1.66,
+        "dy_m": 0.69, "error_m": 0.05, "reason": "整体偏东南偏东 1.80 m（中误差 0.05 m），已改正",
+    }  # fmt: skip
+    shifts = [
+        row | {"shift_key": LOWER, "village_code": LOWER, "village_name": "<i>柳沟</i>村"},
+        moved | {"shift_key": UPPER, "village_code": UPPER, "village_name": "上庄村"},
+    ]
+    original = laid.set_geometry(laid.geometry.translate(1.66, -0.69))
+    return tables | {
+        "parcels": schema.conform(laid, "parcels"),
+        "parcels_original": schema.conform(original, "parcels_original"),
+        "shifts": schema.conform(pd.DataFrame(shifts), "shifts"),
     }
 
 

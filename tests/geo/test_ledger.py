@@ -11,7 +11,18 @@ import pytest
 from geo import workspace
 from geo.errors import BalanceError, OutputError
 from geo.ledger import COUNTY_FILE, file_name, write_findings, write_ledger
-from tests.geo.county import CRS, D_CODE, LOWER, STRIP_CODE, UPPER, W_CODE, X_CODE, county_tables
+from tests.geo.county import (
+    CRS,
+    D_CODE,
+    DOUBT,
+    LOWER,
+    STRIP_CODE,
+    UPPER,
+    W_CODE,
+    X_CODE,
+    county_tables,
+    moved_county_tables,
+)
 
 UPPER_FILE = f"{UPPER}上庄村.xlsx"
 HEAD = 3  # row of the header in every sheet of rows
@@ -111,6 +122,53 @@ def test_the_notes_say_run_sources_and_settings(folder):
         "2000/3",
     ):
         assert word in text
+
+
+@pytest.fixture(scope="module")
+def moved(tmp_path_factory):
+    out = tmp_path_factory.mktemp("moved")
+    write_ledger(moved_county_tables(), out)
+    return out
+
+
+def test_a_village_says_how_far_its_parcels_were_moved_before_anything_else(moved):
+    first = [cell.value for cell in sheet(moved / UPPER_FILE, "说明")[2]]
+    said = (
+        "本村确权地块整体偏东南偏东 1.8 m，已改正（西移 1.66 m，北移 0.69 m）。以下面积均按改正后的位置计算。"
+    )
+    assert first == ["套合偏移", said]
+    first = [cell.value for cell in sheet(moved / f"{LOWER}_i_柳沟__i_村.xlsx", "说明")[2]]
+    assert first == ["套合偏移", f"本村确权地块{DOUBT}。以下面积按原位置计算。"]
+
+
+def test_each_batch_of_a_village_is_said(tmp_path):
+    tables = moved_county_tables()
+    shifts = tables["shifts"].assign(village_code=UPPER, batch=["DK2.shp", "DK1.shp"])
+    shifts["shift_key"] = UPPER + "/" + shifts["batch"]
+    write_ledger(tables | {"shifts": shifts}, tmp_path)
+    said = [row[1].value for row in sheet(tmp_path / UPPER_FILE, "说明").iter_rows(min_row=2, max_row=3)]
+    assert said[0].startswith("本村（DK1.shp）确权地块整体偏东南偏东 1.8 m，已改正")
+    assert said[1].startswith(f"本村（DK2.shp）确权地块{DOUBT}")
+
+
+def test_the_county_lists_every_shift_and_stands_it_before_any_area(moved):
+    book = openpyxl.load_workbook(moved / COUNTY_FILE)
+    assert book.sheetnames[:3] == ["说明", "套合偏移", "乡镇汇总"]
+    table = book["套合偏移"]
+    head = [cell.value for cell in table[HEAD]]
+    upper, lower = (dict(zip(head, [cell.value for cell in row], strict=True)) for row in table[HEAD + 1 : 5])
+    assert (upper["村代码"], upper["偏移量m"], upper["偏移方向"]) == (UPPER, 1.8, "东南偏东")
+    assert (upper["东移改正m"], upper["北移改正m"], upper["旋转改正°"]) == (-1.66, 0.69, 0)
+    assert (upper["中误差m"], upper["可信度"], upper["采用"]) == (0.05, "高", "是")
+    assert (lower["可信度"], lower["采用"], lower["说明"]) == ("低", "否", DOUBT)
+    assert sheet(moved / COUNTY_FILE, "说明")["B2"].value == (
+        "2 个村（批次）中，1 个的确权地块已整体改正，1 个存疑未动；逐村见“套合偏移”。"
+    )
+
+
+def test_a_county_in_which_nothing_was_looked_for_has_an_empty_sheet_and_no_note(folder):
+    assert sheet(folder / COUNTY_FILE, "套合偏移").max_row == HEAD
+    assert sheet(folder / COUNTY_FILE, "说明")["A2"].value == "成果名称"
 
 
 def test_county_totals_are_the_sums_of_stored_m2(folder):

@@ -8,7 +8,7 @@ import pytest
 from geo import workspace
 from geo.errors import BalanceError
 from geo.report import patch_balance, report, report_json, report_text
-from tests.geo.county import CRS, LOWER, UPPER, county_tables
+from tests.geo.county import CRS, DOUBT, LOWER, UPPER, county_tables, moved_county_tables
 
 
 @pytest.fixture
@@ -94,6 +94,37 @@ def test_the_text_runs_from_county_to_group(tables):
     assert "第一村民小组" not in report_text(tables, level="village")
 
 
+def test_every_village_that_was_moved_or_is_in_doubt_has_a_line_before_any_area():
+    text = report_text(moved_county_tables())
+    above = text[: text.index("面积平衡")].splitlines()
+    (moved,) = [line for line in above if "上庄村" in line]
+    assert (
+        moved
+        == f"上庄村（{UPPER}）确权地块整体偏东南偏东 1.8 m，已改正（西移 1.66 m，北移 0.69 m）  可信度：高"
+    )
+    (doubted,) = [line for line in above if "柳沟" in line]
+    assert doubted == f"<i>柳沟</i>村（{LOWER}）确权地块{DOUBT}  可信度：低"
+
+
+def test_a_village_that_fits_has_no_line_of_its_own():
+    tables = moved_county_tables()
+    fits = {"confidence": "high", "distance_m": 0.11, "error_m": 0.05}
+    tables["shifts"] = tables["shifts"].assign(**fits, accepted=False)
+    text = report_text(tables)
+    assert "2 个村（批次）与三调图斑相合，没有移动" in text
+    assert "偏东" not in text
+
+
+def test_a_run_that_looked_for_no_shift_says_so():
+    assert "套合偏移\n未判断" in report_text(county_tables())
+
+
+def test_json_tells_each_shift_in_numbers():
+    lower, upper = json.loads(report_json(moved_county_tables()))["shifts"][::-1]
+    assert (upper["shift_key"], upper["accepted"], upper["dx_m"], upper["dy_m"]) == (UPPER, True, -1.66, 0.69)
+    assert (lower["accepted"], lower["confidence"], lower["reason"]) == (False, "low", DOUBT)
+
+
 def test_json_holds_the_stored_m2(tables):
     values = json.loads(report_json(tables))
     assert values["areas"][0]["code"] == "140725"
@@ -110,6 +141,6 @@ def test_a_run_without_land_or_findings_has_a_report():
 def test_the_workspace_tells_the_same_as_its_tables(tables, tmp_path):
     workspace.write(tmp_path / "w.gpkg", tables, crs=CRS)
     kept, in_hand = report(workspace.open(tmp_path / "w.gpkg")), report(tables)
-    for name in ("areas", "classes", "findings"):
+    for name in ("shifts", "areas", "classes", "findings"):
         pd.testing.assert_frame_equal(getattr(kept, name), getattr(in_hand, name))
     assert kept.title == "寿阳县套图成果"

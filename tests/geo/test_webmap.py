@@ -26,7 +26,18 @@ from geo.errors import (
 )
 from geo.webdata import page_layers
 from geo.webmap import county_map, outside_references, save
-from tests.geo.county import CRS, SLIVER_CODE, W_CODE, X0, Y0, county_tables
+from tests.geo.county import (
+    CRS,
+    DOUBT,
+    LOWER,
+    SLIVER_CODE,
+    UPPER,
+    W_CODE,
+    X0,
+    Y0,
+    county_tables,
+    moved_county_tables,
+)
 
 
 def page_of(county):
@@ -203,6 +214,55 @@ def test_texts_of_the_data_are_never_markup():
     assert "<i>柳沟" not in page
     assert "<b>县" not in page
     assert "{{ 7 * 7 }}" in page  # shown as written, run by no template
+
+
+def test_parcels_and_villages_carry_what_their_shift_was():
+    layers = data_of(county_map(moved_county_tables()))["layers"]
+    assert set(column(layers["parcels"], "shift_note")) == {"按 1.8 m 偏东南偏东改正"}
+    said = dict(
+        zip(column(layers["villages"], "village_code"), column(layers["villages"], "shift_note"), strict=True)
+    )
+    assert said[UPPER].startswith("本村确权地块整体偏东南偏东 1.8 m，已改正")
+    assert said[LOWER] == f"本村确权地块{DOUBT}"
+
+
+def test_the_layer_of_parcels_before_is_off_at_first_and_carries_their_shapes_only():
+    tables = moved_county_tables()
+    county = county_map(tables)
+    (layer,) = [
+        child
+        for child in county._children.values()
+        if isinstance(child, Layer) and "改正前" in child.layer_name
+    ]
+    assert not layer.show
+    before = data_of(county)["layers"]["parcels_original"]
+    assert (before["columns"], before["points"], before["count"]) == ({}, [], 4)
+    shown = gpd.GeoSeries(polygons_of(before), crs="EPSG:4490").to_crs(CRS).to_numpy()
+    laid = tables["parcels"].geometry.translate(1.66, -0.69).to_numpy()
+    assert (shapely.hausdorff_distance(shown, laid) < 0.012).all()
+
+
+def test_a_county_in_which_nothing_was_moved_has_no_such_layer_and_carries_no_word_of_it():
+    tables = moved_county_tables()
+    tables["parcels_original"] = tables["parcels_original"].iloc[:0]
+    tables["shifts"] = tables["shifts"].iloc[:0]
+    tables["parcels"] = tables["parcels"].assign(shift_key="")
+    county = county_map(tables)
+    assert page_of(county) == page_of(county_map(county_tables()))
+    assert "改正前" not in "".join(
+        child.layer_name for child in county._children.values() if isinstance(child, Layer)
+    )
+
+
+def test_a_moved_village_is_marked_in_the_list_and_said_beside_the_map():
+    page = page_of(county_map(moved_county_tables()))
+    assert "1 个村的承包地块已按整体偏移改正；1 个村是否偏移存疑，未作移动。" in page
+    assert page.count('class="mark"') == 2
+    assert 'class="mark"' not in page_of(county_map(county_tables()))
+
+
+def test_parcels_before_are_the_first_to_be_left_out():
+    assert data_of(county_map(moved_county_tables(), max_polygons=20))["left_out"] == ["承包地块（改正前）"]
 
 
 def test_a_county_too_large_for_a_page_leaves_the_lesser_layers_out_and_says_so():

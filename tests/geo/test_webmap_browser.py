@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import sync_playwright
@@ -19,6 +20,7 @@ from tests.geo.county import (
     W_CODE,
     X_CODE,
     county_tables,
+    moved_county_tables,
 )
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -50,8 +52,28 @@ def file(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def moved_file(tmp_path_factory):
+    """The page of a county with one village moved and another in doubt."""
+    path = tmp_path_factory.mktemp("moved") / "map.html"
+    save(county_map(moved_county_tables(), title="样例县"), path)
+    return path
+
+
 @pytest.fixture
 def page(browser, file):
+    with watched(browser, file) as opened:
+        yield opened
+
+
+@pytest.fixture
+def moved(browser, moved_file):
+    with watched(browser, moved_file) as opened:
+        yield opened
+
+
+@contextmanager
+def watched(browser, file):
     """The page, opened from its file; any request elsewhere and any word on the console fail the test."""
     context = browser.new_context(offline=True, viewport={"width": 1366, "height": 768})
     opened = context.new_page()
@@ -236,6 +258,51 @@ def test_a_village_in_the_list_is_gone_to(page):
     west, east = page.evaluate("[taotu.map.getBounds().getWest(), taotu.map.getBounds().getEast()]")
     assert east - west < 0.025  # the village is 1 km wide, the county two
     assert page.evaluate("taotu.map.getBounds().contains(taotu.groups.undetermined.getBounds())")
+
+
+def test_a_moved_village_says_its_shift_when_gone_to(moved):
+    moved.click(f'tr[data-village="{UPPER}"]')
+    said = card(moved)
+    assert said.startswith("上庄村")
+    assert "本村确权地块整体偏东南偏东 1.8 m，已改正（西移 1.66 m，北移 0.69 m）" in said
+    search(moved, LOWER)
+    assert "未作移动" in card(moved)
+
+
+def test_a_card_of_a_moved_parcel_says_by_how_much(moved):
+    box = moved.locator(".leaflet-control-layers-overlays label", has_text="承包地块").first.locator("input")
+    box.check()
+    at = moved.evaluate(
+        """() => {
+            const at = taotu.map.latLngToContainerPoint(taotu.groups.parcels.byRow[1].getBounds().getCenter());
+            const box = taotu.map.getContainer().getBoundingClientRect();
+            return [box.left + at.x, box.top + at.y];
+        }"""
+    )
+    moved.mouse.click(*at)
+    said = card(moved)
+    assert "套合偏移" in said
+    assert "按 1.8 m 偏东南偏东改正" in said
+
+
+def test_parcels_before_are_drawn_when_turned_on_and_catch_no_click(moved):
+    assert "parcels_original" not in drawn(moved)
+    label = moved.locator(".leaflet-control-layers-overlays label", has_text="改正前")
+    assert "4 块" in label.inner_text()
+    label.locator("input").check()
+    assert drawn(moved)["parcels_original"] == 4
+    moved.mouse.click(*pixel(moved, W_CODE))
+    assert W_CODE in card(moved)
+
+
+def test_a_village_that_was_not_moved_opens_no_card(page):
+    page.click(f'tr[data-village="{LOWER}"]')
+    still(page, 0)
+
+
+def test_a_legend_with_the_further_layer_still_fits_a_small_screen(moved):
+    legend = moved.locator(".leaflet-control-layers").bounding_box()
+    assert legend["y"] + legend["height"] < 768
 
 
 def test_an_address_with_a_code_opens_the_piece(browser, file):

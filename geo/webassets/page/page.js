@@ -145,7 +145,8 @@ const taotu = (() => {
 
   function content(key, row) {
     const layer = data.layers[key];
-    const main = value(layer, layer.key, row) || layer.title;
+    const name = layer.search && layer.search !== "code" ? value(layer, layer.search, row) : null;
+    const main = name || value(layer, layer.key, row) || layer.title;
     const sub = layer.subtitle.map((name) => value(layer, name, row)).filter(Boolean).join(" · ");
     const box = element("div", { class: "card" });
     box.style.setProperty("--tint", layer.style.color);
@@ -282,15 +283,12 @@ const taotu = (() => {
     });
   }
 
-  function villageBounds(code) {
+  function toVillage(code) {
     const layer = data.layers.villages;
     const i = layer ? [...Array(layer.count).keys()].find((row) => value(layer, "village_code", row) === code) : undefined;
-    if (i === undefined || !layer.shapes[i]) return null;
-    return L.latLngBounds(rings(layer.shapes[i], layer.origin).flat(2));
-  }
-  function toVillage(code) {
-    const bounds = villageBounds(code);
-    if (bounds) map.fitBounds(bounds, { animate: false });
+    if (i === undefined || !layer.shapes[i]) return;
+    map.fitBounds(L.latLngBounds(rings(layer.shapes[i], layer.origin).flat(2)), { animate: false });
+    if (layer.columns.shift_note && value(layer, "shift_note", i)) open("villages", i, centre("villages", i));
   }
 
   function nameLabel(place, css, lines) {
