@@ -15,7 +15,7 @@ GROUP, OTHER = "14072510120001", "14072510120002"
 CLASSES = {"W": "UNCONFIRMED", "X": "NEWLY_ADDED", "D": "UNDETERMINED"}
 
 
-def piece(serial, shape, *, letter="W", kind="BLOCK", area=None, group=GROUP):
+def piece(serial, shape, *, letter="W", kind="BLOCK", area=None, group=GROUP):  # noqa: PLR0913 - a row reads as a row
     return {
         "piece_code": f"{group}-{letter}-{serial:04d}",
         "piece_class": CLASSES[letter],
@@ -67,7 +67,9 @@ def _layer(name, rows):
 
 def frame(codes, *, home=None, west=0.0, south=0.0, **changes):
     """A page of 500 x 440 m at 1:2000 on A3."""
-    corners = np.array([[0, 0], [0, 440], [500, 440], [500, 0]], dtype=float) + [X0 + west, Y0 + south]
+    corners = np.array([[0, 0], [0, 440], [500, 440], [500, 0]], dtype=float) + np.array(
+        [X0 + west, Y0 + south]
+    )
     facts = {
         "key": f"{GROUP}-02", "kind": "map", "unit_code": GROUP, "unit_name": "石榆村第一村民小组",
         "number": f"{GROUP}-02", "scale": 2000, "corners": corners, "paper": "A3", "page": 2, "pages": 3,

@@ -14,7 +14,7 @@ WINDOW = np.array([[0, 0], [0, 500], [500, 500], [500, 0]], dtype=float)
 TURNED = np.array([[10, 0], [0, 400], [490, 410], [500, 10]], dtype=float)  # a sheet off its meridian
 
 
-def blobs(count, low, high, span, *, start=0.0, seed=0):
+def blobs(count, low, high, span, *, start=0.0, seed=0):  # noqa: PLR0913 - a scene has many sides
     """Irregular pieces of ``low`` to ``high`` mm about points in a square."""
     rng = np.random.default_rng(seed)
     out = []
@@ -45,7 +45,7 @@ def place(shapes, **more):
 
 
 def faults(labels, window=WINDOW, obstacles=()):
-    """Pairs of boxes that overlap, leaders through another's box, leaders that cross, boxes outside: by shapely alone."""
+    """Boxes that overlap, leaders through a box, leaders that cross, boxes outside, on obstacles: by shapely alone."""
     there = np.flatnonzero(~np.isnan(labels.boxes[:, 0]))
     led = np.flatnonzero(~np.isnan(labels.leaders[:, 0]))
     boxes = shapely.box(*labels.boxes[there].T)
