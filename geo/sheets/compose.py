@@ -5,6 +5,7 @@ serves as well. What a reader may switch lies in layers; neat lines, margin and
 tables are always on.
 """
 
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +20,7 @@ from geo.sheets.listing import table_items
 from geo.sheets.margin import lonlat
 from geo.sheets.page import Floats, Item, Page, Photo, Registration, Shapes, Style, Text
 from geo.sheets.pen import Pen
-from geo.sheets.symbols import HATCHES, LINES, OVER_PHOTO, PIECES
+from geo.sheets.symbols import CASING_MM, HATCHES, LINES, OVER_PHOTO, PIECES, WHITE
 
 PHOTO: Final = "正射影像"
 PARCELS: Final = "承包地块"
@@ -101,7 +102,7 @@ def _map(layout: Layout, *, over_photo: bool) -> list[Item]:
         _areas(PATCHES, land["patches"], LINES["patches"]),
         _areas(BLOCKS, land["others"], LINES["others"]),
         *_pieces(layout, over_photo=over_photo),
-        *_boundaries(layout),
+        *_boundaries(layout, over_photo=over_photo),
         *_crosses(layout),
         *(_named(layout)),
         *_tiles(layout),
@@ -121,9 +122,9 @@ def _pieces(layout: Layout, *, over_photo: bool) -> list[Shapes]:
                 continue
             style = PIECES[name, shape]
             if over_photo:
-                style = Style(
-                    stroke=style.stroke, width_mm=style.width_mm, fill=style.fill, opacity=OVER_PHOTO
-                )
+                casing = Style(stroke=WHITE, width_mm=style.width_mm + CASING_MM)
+                items.append(_areas(BLOCKS, mine, casing))
+                style = replace(style, opacity=OVER_PHOTO)
             items.append(_areas(BLOCKS, mine, style))
             if shape == "BLOCK":
                 for angle, spacing, dash in HATCHES[name]:
@@ -133,12 +134,14 @@ def _pieces(layout: Layout, *, over_photo: bool) -> list[Shapes]:
     return items
 
 
-def _boundaries(layout: Layout) -> list[Shapes]:
+def _boundaries(layout: Layout, *, over_photo: bool) -> list[Shapes]:
     """Village boundaries, without the part that the frame's own edge cuts."""
     edge = shapely.buffer(shapely.LinearRing(layout.place.frame_mm), 1e-3)
     lines = shapely.get_parts(shapely.difference(shapely.boundary(layout.land["villages"]), edge))
     rings = tuple(shapely.get_coordinates(line) for line in lines if not line.is_empty)
-    return [Shapes(layer=BOUNDARIES, rings=rings, style=LINES["villages"], closed=False)]
+    casing = Style(stroke=WHITE, width_mm=LINES["villages"].width_mm + CASING_MM)
+    styles = [casing, LINES["villages"]] if over_photo else [LINES["villages"]]
+    return [Shapes(layer=BOUNDARIES, rings=rings, style=style, closed=False) for style in styles]
 
 
 def _crosses(layout: Layout) -> list[Shapes]:
@@ -197,7 +200,7 @@ def _tiles(layout: Layout) -> list[Item]:
 def _labels(layout: Layout) -> list[Item]:
     leaders = [np.array(e.leader_mm).reshape(2, 2) for e in layout.entries if e.leader_mm]
     ring = np.column_stack([np.cos(_CIRCLE), np.sin(_CIRCLE)])
-    black, white = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    black = (0.0, 0.0, 0.0)
     circles, texts = [], []
     for entry in layout.entries:
         if entry.box_mm is None:
@@ -210,7 +213,7 @@ def _labels(layout: Layout) -> list[Item]:
     return [
         Shapes(layer=LABELS, rings=tuple(leaders), style=Style(stroke=black, width_mm=0.1), closed=False),
         Shapes(layer=LABELS, rings=dots, style=Style(fill=black)),
-        Shapes(layer=LABELS, rings=tuple(circles), style=Style(stroke=black, width_mm=0.12, fill=white)),
+        Shapes(layer=LABELS, rings=tuple(circles), style=Style(stroke=black, width_mm=0.12, fill=WHITE)),
         *texts,
     ]
 

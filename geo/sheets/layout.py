@@ -200,7 +200,7 @@ def layout(
     chosen = settings or LayoutSettings()
     plan = plan_of(frame.paper)
     place = on_paper(frame, plan, layers)
-    found, shapes = cut(layers, "pieces", place, (*_COLUMNS, "group_code"))
+    found, shapes = cut(layers, "pieces", place, (*_COLUMNS, "group_code", "state"))
     rows, own, others = _rows(frame, layers, found, shapes)
     parcels = cut(layers, "parcels", place, ("issuer_code",))
     villages = cut(layers, "villages", place, ("village_code",))
@@ -270,6 +270,7 @@ def _rows(
 ) -> tuple[pd.DataFrame, Shapely, Shapely]:
     """Pieces the frame lists, in the order of the table, their land, and that of others."""
     listed = found["piece_code"].isin(frame.piece_codes).to_numpy(dtype=bool)
+    live = (found["state"] != "superseded").to_numpy(dtype=bool)  # the land of others lies in its children
     table, own = found.loc[listed, [*_COLUMNS]], shapes[listed]
     missing = set(frame.piece_codes) - set(table["piece_code"])
     if missing:
@@ -280,13 +281,16 @@ def _rows(
         table = pd.concat([table, more])
         own = np.concatenate([own, np.full(len(more), shapely.Polygon(), dtype=object)])
     home = table["piece_code"].isin(frame.home_codes)
+    # A piece whose class or shape is not known is drawn as the field meets it: undetermined land.
+    table["piece_class"] = table["piece_class"].where(table["piece_class"].isin(CLASSES), "UNDETERMINED")
+    table["piece_shape"] = table["piece_shape"].where(table["piece_shape"].isin(SHAPES), "BLOCK")
     rank = table["piece_shape"].map(_SHAPE_RANK).fillna(0)
     # By group and serial, as the ledger has them: the letter of the class tells nothing of the place.
     key = table["piece_code"].str[: _LEVELS[0]] + table["piece_code"].str[_LEVELS[0] + 2 :]
     table = table.assign(at_home=home, shape_rank=rank, key=key).reset_index(drop=True)
     by = ["at_home", "shape_rank", "key", "piece_code"]
     table = table.sort_values(by, ascending=[False, True, True, True], kind="stable")
-    return table.reset_index(drop=True), own[table.index.to_numpy()], shapes[~listed]
+    return table.reset_index(drop=True), own[table.index.to_numpy()], shapes[~listed & live]
 
 
 def _short_codes(codes: Sequence[str]) -> list[str]:

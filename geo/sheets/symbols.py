@@ -8,6 +8,8 @@ from geo.sheets.page import Colour, Style
 Hatch = tuple[float, float, tuple[float, ...]]
 
 OVER_PHOTO: Final = 0.3  # opacity of fills on an orthophoto
+CASING_MM: Final = 0.4  # white on both sides of a line there, so that it stands out of dark fields
+WHITE: Final[Colour] = (1.0, 1.0, 1.0)
 
 _INK: Final[dict[str, Colour]] = {
     "UNCONFIRMED": (0.62, 0.20, 0.02),

@@ -142,6 +142,20 @@ def test_rows_and_labels_are_the_pieces_of_the_frame(rows):
     assert all(bool(entry.lines) == (entry.how != "table") for entry in page.entries)
 
 
+def test_a_piece_of_no_known_class_is_shown_as_undetermined():
+    strange = piece(1, box(100, 100, 200, 180)) | {"piece_class": None, "piece_shape": "ROUND"}
+    page = lay([strange])
+    assert (page.entries[0].piece_class, page.entries[0].piece_shape) == ("UNDETERMINED", "BLOCK")
+    assert page.totals[0].area_m2 == 8000.0
+
+
+def test_land_of_a_piece_that_was_split_is_not_drawn_beside_its_children():
+    parent = piece(2, box(250, 100, 330, 160)) | {"state": "superseded"}
+    neighbour = piece(1, box(350, 100, 400, 160), group=OTHER) | {"state": "candidate"}
+    page = layout(frame(codes(ONE)), layers(*ONE, parent, neighbour))
+    assert len(page.land["others"]) == 1
+
+
 def test_the_order_of_rows_does_not_matter():
     land = layers(*MIXED)
     turned = land | {"pieces": land["pieces"].iloc[::-1]}
