@@ -58,6 +58,7 @@ COUNTY_FILE: Final = "全县汇总.xlsx"
 _FORBIDDEN: Final = re.compile(r'[\x00-\x1f<>:"/\\|?*]')  # in file names, of Windows and of Linux
 _LONGEST_NAME: Final = 60  # characters of a file name that every disk takes
 _NOTE_WIDTH: Final = 96
+_NOTE_FILLED: Final = 80  # of it by a full line: a file name that does not fit goes to the next
 _HASH: Final = re.compile("[0-9a-f]{64}")
 _SHORT_HASH: Final = 12  # digits of a SHA-256 that tell two deliveries apart; the workspace holds all
 _ROLES: Final = {
@@ -348,10 +349,12 @@ def _notes_sheet(book: Book, title: str, notes: Sequence[tuple[str, str]]) -> No
     sheet.set_column(1, 1, _NOTE_WIDTH)
     sheet.merge_range(0, 0, 0, 1, "", book.title)
     sheet.write_string(0, 0, clean(title), book.title)
+    sheet.set_row(0, 24)
     for row, (key, text) in enumerate(notes, start=1):
         sheet.write_string(row, 0, clean(key), book.wrap)
         sheet.write_string(row, 1, clean(text), book.wrap)
-        sheet.set_row(row, LINE_HEIGHT * math.ceil(max(1, text_width(text)) / _NOTE_WIDTH) + ROW_AIR)
+        lines = math.ceil(max(1, text_width(text)) / _NOTE_FILLED)
+        sheet.set_row(row, LINE_HEIGHT * lines + ROW_AIR)
     print_on_a4(sheet)
     sheet.fit_to_pages(1, 1)  # a few lines alone on a second page serve nobody
 

@@ -95,7 +95,7 @@ def _notes(layers: Sequence[PageLayer], shifts: pd.DataFrame, noted: Mapping[str
         parts = [f"{len(moved)} 个村的承包地块已按整体偏移改正"] if moved else []
         if doubted := set(noted) - moved:
             parts.append(f"{len(doubted)} 个村是否偏移存疑，未作移动")
-        said.append("；".join(parts) + "。村名后有“偏”字，点击可看。")
+        said.append("；".join(parts) + "。村名前有“偏”字，点击可看。")
     left = [layer for layer in layers if layer.data is None]
     if left:
         names = "、".join(f"{layer.kind.title} {layer.count:,} 个" for layer in left)
@@ -170,7 +170,7 @@ def _villages(balance: pd.DataFrame | None, noted: Mapping[str, str]) -> str:
         return ""
     lines = [
         f'<tr tabindex="0" data-village="{text(code)}" title="{text(code)}">'
-        f"<td>{text(name if isinstance(name, str) and name else code)}{_mark(noted.get(code))}</td>"
+        f"<td>{_mark(noted.get(code))}{text(name if isinstance(name, str) and name else code)}</td>"
         f"<td>{mu(farmland)}</td><td>{mu(block)}</td></tr>"
         for code, name, farmland, block in zip(
             rows["code"], rows["name"], rows["farmland_m2"], rows["block_m2"], strict=True
@@ -184,7 +184,7 @@ def _villages(balance: pd.DataFrame | None, noted: Mapping[str, str]) -> str:
 
 
 def _mark(words: str | None) -> str:
-    """A sign behind the name of a village whose parcels were moved, or are in doubt."""
+    """A sign before the name of a village whose parcels were moved, or are in doubt."""
     return f'<small class="mark" title="{text(words)}">偏</small>' if words else ""
 
 

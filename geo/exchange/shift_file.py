@@ -87,11 +87,15 @@ def read_shifts(path: str | os.PathLike[str]) -> tuple[GivenShift, ...]:
         If a column is missing that the work cannot do without.
     """
     file = Path(path)
-    rows = list(csv.DictReader(StringIO(decoded(file))))
+    reader = csv.DictReader(StringIO(decoded(file), newline=""))
+    try:
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise InputError(f"{file.name} 第 {reader.line_num + 1} 行起不是 CSV 表格；请另存为 CSV") from error
     names = {title: name for name, title in titles("shifts").items()}
     table = [
         {names.get((key or "").strip(), (key or "").strip()): (value or "") for key, value in row.items()}
-        for row in (_flat(row) for row in rows)
+        for row in (_flat(row) for _, row in rows)
     ]
     present = set(table[0]) if table else set()
     if not table or not ({"shift_key", "village_code"} & present) or "accepted" not in present:
@@ -99,7 +103,7 @@ def read_shifts(path: str | os.PathLike[str]) -> tuple[GivenShift, ...]:
             f"{file.name} 应有“偏移号”（或“村代码”）和“采用”两列和至少一行；现有：{'、'.join(sorted(present)) or '无'}"
         )
     out: dict[str, GivenShift] = {}
-    for number, row in enumerate(table, start=2):
+    for (number, _), row in zip(rows, table, strict=True):
         where = f"{file.name} 第 {number} 行"
         shift = _decision(row, where)
         if shift is None:
