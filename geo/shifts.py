@@ -15,7 +15,7 @@ _SIGMAS: Final = 3.0
 
 
 def confidence_names(shifts: pd.DataFrame) -> "pd.Series[str]":
-    """Confidence of each row in Chinese: 高, 低, 无法判断, 给定."""
+    """Confidence of each row in Chinese: 高, 中, 低, 无法判断, 给定."""
     return shifts["confidence"].map(code_list("shift_confidence")).fillna("")
 
 
@@ -30,7 +30,7 @@ def noteworthy(shifts: pd.DataFrame) -> "pd.Series[bool]":
     off = shifts["distance_m"].fillna(0.0)
     within = off < np.maximum(_LEAST_M, _SIGMAS * shifts["error_m"].fillna(0.0))
     straight = shifts["rotation_deg"].fillna(0.0).eq(0) & shifts["scale_ppm"].fillna(0.0).eq(0)
-    fits = shifts["confidence"].eq("high") & within & straight
+    fits = shifts["confidence"].isin(["high", "medium"]) & within & straight
     return shifts["accepted"] | ~fits
 
 

@@ -59,7 +59,8 @@ class AlignSettings:
     least_m: float = 0.2  # what lies off less stays where it is
     least_sigmas: float = 3.0  # and what lies off less than this many standard errors
     min_parcels: int = 30  # fewer say nothing of a village
-    max_error_m: float = 0.15  # standard error from which on a movement is in doubt
+    sure_error_m: float = 0.08  # standard error up to which a village surely lies within 0.2 m
+    max_error_m: float = 0.3  # and beyond which it is not moved; between, it is, and said to be rough
     max_second_peak: float = 0.6  # a second place this good is another field, not noise
     min_matched_share: float = 0.05  # of the parcels' borders; chance alone matches 1-3 %
     part_m: float = 0.5  # a group that lies off its village by more than this is looked at by itself
@@ -358,7 +359,8 @@ def _described(  # noqa: PLR0911 - one return a verdict
     few = len(batch.meant) < settings.min_parcels
     doubt = "附近没有能对上的图斑边界" if result is None else _doubt(result, len(batch.meant), settings)
     if result is not None:
-        row |= _figures(result) | {"confidence": "low" if doubt else "high"}
+        sure = result.error_m <= settings.sure_error_m
+        row |= _figures(result) | {"confidence": "low" if doubt else "high" if sure else "medium"}
     if decision is not None and (decision.movement is not None or not decision.accepted):
         return _decided(row, decision)
     if few and result is None:
@@ -385,7 +387,8 @@ def _described(  # noqa: PLR0911 - one return a verdict
     if size < max(settings.least_m, settings.least_sigmas * result.error_m):
         return row | {"reason": f"{off}，在精度以内，不移动"}, None, ""
     rule = "shift_large" if size > settings.warn_m else "shift_mended"
-    return row | {"accepted": True, "reason": f"{off}，已改正"}, result.movement, rule
+    rough = "" if row["confidence"] == "high" else f"，改正后仍可能偏 {2 * result.error_m:.1f} m"
+    return row | {"accepted": True, "reason": f"{off}，已改正{rough}"}, result.movement, rule
 
 
 def _size(result: Match) -> float:
