@@ -26,7 +26,6 @@ from PIL import Image
 from pyproj import CRS
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from rasterio.transform import array_bounds
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 from rasterio.windows import Window
@@ -60,8 +59,8 @@ class Raster:
     crs: str  # WKT
     bounds: Bounds  # in its own CRS
     pixels: tuple[float, ...]  # size of its pixels, then of its overviews', in units of its CRS
-    affine: bool  # placed by a transform, not by control points
-    north_up: bool  # so, and with square pixels
+    north_up: bool  # with square pixels
+    by_points: bool  # placed by control points, not by a transform
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,7 +243,7 @@ class _Canvas:
         part = self._part(where)
         if part is None:
             return False
-        data = _dataset(raster.path)
+        data = _dataset(raster)
         bands, palette = _bands(data)
         way = Resampling.nearest if palette is not None else Resampling.bilinear
         if raster.north_up and _same(raster, self.crs):
@@ -260,8 +259,8 @@ class _Canvas:
 
     def _part(self, where: Bounds) -> tuple[slice, slice] | None:
         """Pixels whose middles lie within bounds."""
-        left, top = ~self.transform * (where[0], where[3])
-        right, bottom = ~self.transform * (where[2], where[1])
+        left, top = ~self.transform @ (where[0], where[3])
+        right, bottom = ~self.transform @ (where[2], where[1])
         height, width = self.valid.shape
         columns = slice(
             max(0, int(np.ceil(left - 0.5 - 1e-6))), min(width, int(np.floor(right + 0.5 + 1e-6)))
@@ -277,9 +276,9 @@ class _Canvas:
         way: Resampling,
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
         rows, columns = part
-        to_source = ~data.transform * self.transform
-        left, top = to_source * (columns.start, rows.start)
-        right, bottom = to_source * (columns.stop, rows.stop)
+        to_source = ~data.transform @ self.transform
+        left, top = to_source @ (columns.start, rows.start)
+        right, bottom = to_source @ (columns.stop, rows.stop)
         left, right = max(0.0, left), min(float(data.width), right)
         top, bottom = max(0.0, top), min(float(data.height), bottom)
         window = Window(left, top, right - left, bottom - top)
@@ -301,13 +300,13 @@ class _Canvas:
         grid = {
             "src_crs": raster.crs,
             "crs": self.crs,
-            "transform": self.transform * Affine.translation(columns.start, rows.start),
+            "transform": self.transform @ Affine.translation(columns.start, rows.start),
             "width": columns.stop - columns.start,
             "height": rows.stop - rows.start,
         }
         with WarpedVRT(data, resampling=way, **grid) as warped:
             colours = warped.read(bands)
-        if raster.affine and _all_valid(data, bands) and self._within(raster, grid):
+        if _all_valid(data, bands) and self._within(raster, grid):
             return colours, np.ones(colours.shape[1:], dtype=bool)
         # Warped beside the colours, the mask would cost more than they do.
         has_alpha = ColorInterp.alpha in data.colorinterp
@@ -317,7 +316,9 @@ class _Canvas:
 
     def _within(self, raster: Raster, grid: dict[str, Any]) -> bool:
         """Whether the pixels asked for all lie in the raster."""
-        bounds = array_bounds(grid["height"], grid["width"], grid["transform"])
+        left, top = grid["transform"] @ (0, 0)
+        right, bottom = grid["transform"] @ (grid["width"], grid["height"])
+        bounds = (left, bottom, right, top)
         there = _moved(self.crs.to_wkt(), raster.crs, bounds)
         west, south, east, north = raster.bounds
         return there is not None and (
@@ -331,7 +332,7 @@ class _Canvas:
         there = (south_west * (1 - u) + south_east * u) * (1 - v) + (
             north_west * (1 - u) + north_east * u
         ) * v
-        column, row = ~self.transform * (there[..., 0], there[..., 1])
+        column, row = ~self.transform @ (there[..., 0], there[..., 1])
         height, width = self.valid.shape
         seen = self.valid[np.clip(row.astype(int), 0, height - 1), np.clip(column.astype(int), 0, width - 1)]
         return float(seen.mean())
@@ -339,7 +340,7 @@ class _Canvas:
     def corners(self) -> Floats:
         """Upper left, upper right and lower left."""
         height, width = self.valid.shape
-        return np.array([self.transform * at for at in ((0, 0), (width, 0), (0, height))], dtype=np.float64)
+        return np.array([self.transform @ at for at in ((0, 0), (width, 0), (0, height))], dtype=np.float64)
 
     def jpeg(self, quality: int, *, coloured: bool) -> bytes:
         """Encoded, with one band where there are no colours."""
@@ -386,17 +387,14 @@ def _described(path: Path, data: Any, assume: str | CRS | None) -> Raster:  # no
         raise MissingDatumError(f"影像 {path.name} 没有坐标（既无仿射参数也无控制点）；请先配准或补充 .tfw")
     wkt = rasterio.CRS.from_user_input(crs).to_wkt()
     if by_points:
-        with WarpedVRT(data, src_crs=wkt, crs=wkt) as warped:
-            return Raster(
-                path=path,
-                crs=wkt,
-                bounds=tuple(warped.bounds),
-                pixels=(abs(warped.transform.a),),
-                affine=False,
-                north_up=False,
-            )
+        with _placed(data, wkt) as warped:
+            return _outlined(path, warped, wkt, by_points=True)
+    return _outlined(path, data, wkt, by_points=False)
+
+
+def _outlined(path: Path, data: Any, wkt: str, *, by_points: bool) -> Raster:  # noqa: ANN401
     turn = data.transform
-    outline = [turn * at for at in ((0, 0), (data.width, 0), (data.width, data.height), (0, data.height))]
+    outline = [turn @ at for at in ((0, 0), (data.width, 0), (data.width, data.height), (0, data.height))]
     (west, south), (east, north) = np.min(outline, axis=0).tolist(), np.max(outline, axis=0).tolist()
     pixel = float(min(np.hypot(turn.a, turn.d), np.hypot(turn.b, turn.e)))
     return Raster(
@@ -404,9 +402,14 @@ def _described(path: Path, data: Any, assume: str | CRS | None) -> Raster:  # no
         crs=wkt,
         bounds=(west, south, east, north),
         pixels=tuple(pixel * factor for factor in (1, *data.overviews(1))),
-        affine=True,
         north_up=turn.b == 0 and turn.d == 0 and turn.a > 0 > turn.e and bool(np.isclose(turn.a, -turn.e)),
+        by_points=by_points,
     )
+
+
+def _placed(data: Any, wkt: str) -> Any:  # noqa: ANN401
+    """A raster with control points as one that is north-up: warped once more, it would lose them."""
+    return WarpedVRT(data, src_crs=wkt, crs=wkt, add_alpha=ColorInterp.alpha not in data.colorinterp)
 
 
 def _stretch(found: Sequence[Raster]) -> tuple[tuple[float, float], ...]:
@@ -506,7 +509,7 @@ def _growth(raster: Raster, crs: Any, frame: Bounds) -> float:  # noqa: ANN401
     return 1.0 if there is None else math.dist(frame[:2], frame[2:]) / math.dist(there[:2], there[2:])
 
 
-def _dataset(path: Path) -> Any:  # noqa: ANN401
+def _dataset(raster: Raster) -> Any:  # noqa: ANN401
     """A raster kept open for the next sheet: opening costs as much as reading a small window.
 
     Each thread and process has its own: neither GDAL's datasets nor a file's position may be shared.
@@ -514,10 +517,12 @@ def _dataset(path: Path) -> Any:  # noqa: ANN401
     if getattr(_KEPT, "process", None) != os.getpid():
         _KEPT.process, _KEPT.open = os.getpid(), OrderedDict()
     kept: OrderedDict[Path, Any] = _KEPT.open
+    path = raster.path
     if path not in kept:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # control points place it
-            kept[path] = rasterio.open(path)
+            data = rasterio.open(path)
+        kept[path] = _placed(data, raster.crs) if raster.by_points else data
         if len(kept) > _OPEN:
             kept.popitem(last=False)[1].close()
     kept.move_to_end(path)

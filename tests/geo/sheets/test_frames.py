@@ -258,7 +258,7 @@ def test_ten_thousand_pieces_of_one_group_take_seconds():
     pieces = layer(shapely.box(x, y, x + chance.uniform(3, 80, 10_000), y + chance.uniform(3, 80, 10_000)))
     started = time.process_time()
     frames = group_frames(pieces)
-    assert time.process_time() - started < 20  # 2 s when the machine is free
+    assert time.process_time() - started < 20  # 3 s when the machine is free
     assert sum(len(frame.home_codes) for frame in frames) == 10_000
 
 
@@ -368,13 +368,14 @@ def test_a_broken_outline_is_mended_not_lost():
     assert frames[0].home_codes == ("14072510020001-W-0001",)
 
 
-def test_a_window_shows_every_small_shape_wherever_a_cluster_lies():
+@pytest.mark.parametrize("count", [300, 3_000])
+def test_where_shapes_lie_close_no_more_windows_are_used_than_a_grid_would(count):
     chance = np.random.default_rng(4)
-    x, y = chance.uniform(0, 2_000, (2, 300))
+    x, y = chance.uniform(0, 2_000, (2, count))
     shapes = shapely.box(x, y, x + 30, y + 30)
     corners = tiles(shapes, PAGE)
     bounds = shapely.bounds(shapes)
     low = (corners[:, None] + 20 <= bounds[None, :, :2]).all(axis=2)
     high = (corners[:, None] + [480, 420] >= bounds[None, :, 2:]).all(axis=2)
     assert (low & high).any(axis=0).all()
-    assert len(corners) <= 36  # a plain grid whose pages overlap by a shape takes 5 x 6
+    assert len(corners) <= 30  # 5 x 6 windows that overlap by a shape and two margins
