@@ -13,7 +13,7 @@ import pandas as pd
 import shapely
 from pyproj import CRS, Transformer
 
-from geo.crs import datum_of, gauss_kruger, zone_at, zone_of
+from geo.crs import BEIJING54, CGCS2000, XIAN80, central_meridian, datum_of, gauss_kruger, zone_at, zone_of
 from geo.errors import GeometryTypeError, InputError, MismatchError, MissingColumnError, MissingDatumError
 from geo.sheets.index import sheet_bounds, sheet_neighbours, sheets_of_shapes
 from geo.sheets.page import MAP_WINDOWS
@@ -26,6 +26,7 @@ OVERVIEW_SCALES: Final = (2_000, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000
 
 _STEPS_MM: Final = (50.0, 25.0, 5.0, 1.0)  # how round a corner is: 100 m to 2 m at 1:2000
 _STEPS_ACROSS: Final = 8  # the coarsest of which the map's height holds this many: finer ones only cost time
+_ZONED: Final = (CGCS2000, XIAN80, BEIJING54)
 _EDGE_DEG: Final = 1e-6  # a frame drawn with straight edges leaves its parallel by less than this
 _UNIT_TITLE: Final = {"group_code": "未定组", "village_code": "未定村"}
 _NAME_OF: Final = {"group_code": "group_name", "village_code": "village_name"}
@@ -478,8 +479,11 @@ def _quadrilaterals(bounds: Floats, crs: CRS) -> Floats:
 def _in_own_zone(corners: Floats, code: str, crs: CRS) -> tuple[Floats, str]:
     """Corners of a sheet in the zone it lies in, and that zone's CRS if it is another than the map's."""
     bounds = sheet_bounds([code])
-    zone = gauss_kruger(datum_of(crs), zone_at(bounds[0, [0, 2]].mean()), prefixed=zone_of(crs) is not None)
-    return (corners, "") if zone == crs else (_quadrilaterals(bounds, zone)[0], zone.to_string())
+    number = zone_at(float(bounds[0, [0, 2]].mean()))
+    if central_meridian(crs) in {None, 3.0 * number} or datum_of(crs) not in _ZONED:
+        return corners, ""  # it is in its zone, or the map is in none that has a next one
+    zone = gauss_kruger(datum_of(crs), number, prefixed=zone_of(crs) is not None)
+    return _quadrilaterals(bounds, zone)[0], zone.to_string()
 
 
 def _check_size(corners: Floats, scale: int, size_mm: tuple[float, float], code: str, paper: str) -> None:

@@ -43,6 +43,8 @@ _CACHE_BYTES: Final = 32 * 2**20  # decoded blocks kept by GDAL in each worker: 
 _OPEN: Final = 24  # rasters a worker keeps open
 _SAMPLES: Final = 16  # rasters of a folder that the stretch is taken from
 _SAMPLE_PX: Final = 256  # and how large a picture of each
+_SMALL_PX: Final = 2**24  # a raster of so many pixels is read whole
+_WINDOWS: Final = 4  # each way, where it is not
 _EIGHT_BITS: Final = "uint8"
 _MM_PER_INCH: Final = 25.4
 _GRID: Final = (np.arange(64) + 0.5) / 64  # where a frame is looked at to say how much of it is covered
@@ -175,7 +177,7 @@ def photo(  # noqa: PLR0913 - what, where, and how fine
     known = source if isinstance(source, Rasters) else rasters(source)
     if np.isnan(corners).any():
         return _none("本幅没有位置，未加影像")
-    system = rasterio.CRS.from_wkt(CRS(crs).to_wkt())
+    system = _wkt(CRS(crs).to_wkt())
     frame = (*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
     near = [(raster, where) for raster in known.rasters if (where := _meets(raster, system, frame))]
     if not near:
@@ -214,10 +216,10 @@ class _Canvas:
     pixels: Bytes  # 3 x height x width
     valid: npt.NDArray[np.bool_]
     transform: Affine
-    crs: Any
+    crs: str  # WKT
 
     @classmethod
-    def over(cls, frame: Bounds, crs: Any, raster: Raster, pixel: float) -> "_Canvas":  # noqa: ANN401 - rasterio has no types
+    def over(cls, frame: Bounds, crs: str, raster: Raster, pixel: float) -> "_Canvas":
         """White, with pixels no finer than the raster's; on its own pixels if it needs no warping."""
         west, south, east, north = frame
         own = [raster_pixel * _growth(raster, crs, frame) for raster_pixel in raster.pixels]
@@ -319,7 +321,7 @@ class _Canvas:
         left, top = grid["transform"] @ (0, 0)
         right, bottom = grid["transform"] @ (grid["width"], grid["height"])
         bounds = (left, bottom, right, top)
-        there = _moved(self.crs.to_wkt(), raster.crs, bounds)
+        there = _moved(self.crs, raster.crs, bounds)
         west, south, east, north = raster.bounds
         return there is not None and (
             west <= there[0] and south <= there[1] and there[2] <= east and there[3] <= north
@@ -385,7 +387,7 @@ def _described(path: Path, data: Any, assume: str | CRS | None) -> Raster:  # no
         raise MissingDatumError(f"影像 {path.name} 没有坐标系；请补充 .prj 或坐标信息后重试")
     if not by_points and data.transform == Affine.identity():
         raise MissingDatumError(f"影像 {path.name} 没有坐标（既无仿射参数也无控制点）；请先配准或补充 .tfw")
-    wkt = rasterio.CRS.from_user_input(crs).to_wkt()
+    wkt = _wkt(crs if isinstance(crs, str) else crs.to_wkt())
     if by_points:
         with _placed(data, wkt) as warped:
             return _outlined(path, warped, wkt, by_points=True)
@@ -421,10 +423,8 @@ def _stretch(found: Sequence[Raster]) -> tuple[tuple[float, float], ...]:
             bands, palette = _bands(data)
             if palette is not None or data.dtypes[bands[0] - 1] == _EIGHT_BITS:
                 continue
-            shape = (min(_SAMPLE_PX, data.height), min(_SAMPLE_PX, data.width))
-            picture = data.read(bands, out_shape=(len(bands), *shape), masked=True)
-            for at, band in enumerate(picture):
-                values = band.compressed()
+            for at, band in enumerate(bands):
+                values = np.concatenate([part.compressed() for part in _samples(data, band)])
                 samples += [[] for _ in range(at + 1 - len(samples))]
                 samples[at].append(values[np.isfinite(values)])
     whole = [np.concatenate(parts) for parts in samples]
@@ -434,6 +434,24 @@ def _stretch(found: Sequence[Raster]) -> tuple[tuple[float, float], ...]:
         else (0.0, 1.0)
         for values in whole
     )
+
+
+def _samples(data: Any, band: int) -> Iterator[Any]:  # noqa: ANN401
+    """A band in small; of a large one without overviews, which would be read whole, some windows."""
+    if data.overviews(band) or data.width * data.height <= _SMALL_PX:
+        yield data.read(
+            band, out_shape=(min(_SAMPLE_PX, data.height), min(_SAMPLE_PX, data.width)), masked=True
+        )
+        return
+    side = _SAMPLE_PX // _WINDOWS
+    for row in range(_WINDOWS):
+        for column in range(_WINDOWS):
+            left, top = (
+                (2 * column + 1) * data.width // (2 * _WINDOWS),
+                (2 * row + 1) * data.height // (2 * _WINDOWS),
+            )
+            width, height = min(side, data.width - left), min(side, data.height - top)
+            yield data.read(band, window=Window(left, top, width, height), masked=True)
 
 
 def _bands(data: Any) -> tuple[list[int], Bytes | None]:  # noqa: ANN401
@@ -472,8 +490,14 @@ def _eight_bits(
     return colours
 
 
-def _same(raster: Raster, crs: Any) -> bool:  # noqa: ANN401
-    return _equal(raster.crs, crs.to_wkt())
+@cache
+def _wkt(crs: str) -> str:
+    """One spelling, and one string, of a system: thousands of rasters ask for it at each sheet."""
+    return str(rasterio.CRS.from_user_input(crs).to_wkt())
+
+
+def _same(raster: Raster, crs: str) -> bool:
+    return _equal(raster.crs, crs)
 
 
 @cache
@@ -484,9 +508,9 @@ def _equal(one: str, other: str) -> bool:
     return bool(systems[0] == systems[1]) or terms[0] == terms[1] != {}
 
 
-def _meets(raster: Raster, crs: Any, frame: Bounds) -> Bounds | None:  # noqa: ANN401
+def _meets(raster: Raster, crs: str, frame: Bounds) -> Bounds | None:
     """Bounds of a raster in the map's CRS, if they share land with the frame."""
-    where = raster.bounds if _same(raster, crs) else _moved(raster.crs, crs.to_wkt(), raster.bounds)
+    where = raster.bounds if _same(raster, crs) else _moved(raster.crs, crs, raster.bounds)
     if where is None:
         return None
     apart = where[0] >= frame[2] or where[2] <= frame[0] or where[1] >= frame[3] or where[3] <= frame[1]
@@ -503,9 +527,9 @@ def _moved(one: str, other: str, bounds: Bounds) -> Bounds | None:
     return (west, south, east, north) if np.isfinite([west, south, east, north]).all() else None
 
 
-def _growth(raster: Raster, crs: Any, frame: Bounds) -> float:  # noqa: ANN401
+def _growth(raster: Raster, crs: str, frame: Bounds) -> float:
     """Metres of the map to a unit of the raster's CRS, about the frame."""
-    there = None if _same(raster, crs) else _moved(crs.to_wkt(), raster.crs, frame)
+    there = None if _same(raster, crs) else _moved(crs, raster.crs, frame)
     return 1.0 if there is None else math.dist(frame[:2], frame[2:]) / math.dist(there[:2], there[2:])
 
 

@@ -379,3 +379,10 @@ def test_where_shapes_lie_close_no_more_windows_are_used_than_a_grid_would(count
     high = (corners[:, None] + [480, 420] >= bounds[None, :, 2:]).all(axis=2)
     assert (low & high).any(axis=0).all()
     assert len(corners) <= 30  # 5 x 6 windows that overlap by a shape and two margins
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32649", "EPSG:4547"])
+def test_a_map_in_no_numbered_zone_keeps_its_system(crs):
+    x, y = Transformer.from_crs("EPSG:4490", crs, always_xy=True).transform(113.2, 37.9)
+    (frame,) = sheet_frames(layer([shapely.box(x, y, x + 20, y + 20)], crs=crs), own_zone=True)
+    assert (frame.key, frame.crs) == ("J49I303500", "")

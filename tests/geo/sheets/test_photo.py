@@ -368,3 +368,10 @@ def test_real_rasters_are_drawn_in_their_own_system_and_in_another(name):
         assert found.covered_share > 0.5
         assert found.jpeg[:2] == b"\xff\xd8"
         assert pixels(found).std() > 1
+
+
+def test_a_large_raster_of_sixteen_bits_is_sampled_by_windows(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_SMALL_PX", 1_000)
+    ramp = np.linspace(300, 2_300, 400).round().astype("uint16")
+    known = rasters(write(tmp_path / "a.tif", np.broadcast_to(ramp, (1, 300, 400))))
+    assert known.stretch[0] == pytest.approx((550, 2_250), abs=100)  # the windows lie inside
