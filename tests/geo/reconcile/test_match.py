@@ -170,20 +170,17 @@ def test_labels_tell_where_each_part_still_lies(laid_county):
 
 
 def test_standard_errors_are_neither_boast_nor_modesty(laid_county):
-    """Of 60 hamlets moved at random: misses measured in their own standard errors, and no sure one far wrong."""
+    """Of 60 hamlets moved at random: misses measured in their own standard errors."""
     rng = np.random.default_rng(11)
     all_land = land(laid_county)
-    ratio, wrong = [], 0
+    ratio = []
     for count in range(60):
         mine = village(laid_county, count % 2)
-        mine = nearest(mine, int(rng.integers(100, 300)), to=rng.integers(len(mine)))
+        mine = nearest(mine, int(rng.integers(60, 400)), to=rng.integers(len(mine)))
         planted = turned(mine, *rng.uniform(-80, 80, 2), rng.uniform(-0.4, 0.4))
         got = match(shapely.transform(mine, planted), all_land)
-        if got is None or got.second_peak > 0.6 or got.error_m > 0.15 or got.matched_share < 0.05:
-            continue
-        miss = off(mine, got.movement, planted)
-        ratio.append(miss / got.error_m)
-        wrong += miss > 3 * got.error_m
-    assert len(ratio) >= 30
+        if got is not None and got.second_peak < 0.6:
+            ratio.append(off(mine, got.movement, planted) / got.error_m)
+    assert len(ratio) > 50
     assert 0.5 < np.sqrt(np.mean(np.square(ratio))) < 1.6
-    assert wrong <= 0.02 * 60
+    assert (np.array(ratio) > 3).mean() <= 0.02
