@@ -11,7 +11,8 @@ from rasterio.enums import ColorInterp, Resampling
 from rasterio.warp import transform
 
 from geo.errors import InputError, MissingDatumError
-from geo.sheets import photo as module
+from geo.sheets import photo as photos
+from geo.sheets import rasters as module
 from geo.sheets.photo import close, photo, rasters
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data" / "raster_samples"
@@ -213,8 +214,8 @@ def test_only_rasters_that_meet_the_frame_are_opened(tmp_path, monkeypatch):
         write(tmp_path / f"{at}.tif", flat(RED, 50, 50), west=X0 + 1_000 * at)
     known = rasters(tmp_path)
     opened = []
-    keep = module._dataset
-    monkeypatch.setattr(module, "_dataset", lambda raster: opened.append(raster.path.name) or keep(raster))
+    keep = photos.dataset
+    monkeypatch.setattr(photos, "dataset", lambda raster: opened.append(raster.path.name) or keep(raster))
     photo(known, frame(X0 + 1_000, Y0 + 260, 40, 30), ZONE_38)
     assert opened == ["1.tif"]
 
