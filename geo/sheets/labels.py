@@ -34,6 +34,8 @@ _COVERED_MM: Final = 6.0  # a label on another's land counts as so much further 
 _MOVES: Final = 8  # places tried by moving another label, before giving up
 _FEW: Final = 50  # labels that are tried in any case
 _MOVES_IN_ALL: Final = 400  # on one map: where so many are in each other's way, key numbers are no loss
+_EDGE_STARTS: Final = 6  # points of a piece's edge from which a line to its key number is tried
+_EDGE_WAYS: Final = 12
 _FAIR_TRIES: Final = 40  # of a ring, before it is judged
 _FAIR_SHARE: Final = 0.2  # of them that must succeed
 _POLE_MM: Final = 0.1  # precision of a piece's middle
@@ -263,6 +265,11 @@ class _Job:
             if not self.hopeless("key", ring):
                 boxes = self._ring(i, size, ring)
                 yield boxes, leaders(self.poles[i], boxes), self.score["key", ring]
+        # The middle may lie under another's label: a line may start at the edge as well.
+        edge = shapely.get_coordinates(self.shapes[i])
+        for at in edge[:: max(1, len(edge) // _EDGE_STARTS)][:_EDGE_STARTS]:
+            boxes = around(at + _ways(_EDGE_WAYS) * (np.hypot(*size) / 2 + 1.0), size)
+            yield boxes, leaders(at, boxes), [0, 0]
 
     def _move_for(
         self, i: int, boxes: Floats, lines: Floats | None, variant: int, *, shrink: bool = False

@@ -108,9 +108,10 @@ def test_time_grows_with_the_number_of_pieces_not_its_square():
 
 
 def test_a_map_too_full_gives_up_texts_then_numbers_and_says_so():
-    shapes = blobs(3000, 0.5, 2, 300)
-    labels = place(shapes)
-    assert faults(labels) == (0, 0, 0, 0, 0)
+    shapes = blobs(700, 0.5, 2, 120)
+    window = WINDOW * 0.3
+    labels = place(shapes, window=window)
+    assert faults(labels, window) == (0, 0, 0, 0, 0)
     assert {"leader", "key", "table"} <= set(labels.how)
     missing = np.isnan(labels.boxes[:, 0])
     assert [how == "table" for how in labels.how] == missing.tolist()
