@@ -152,8 +152,9 @@ def _outlines(layer: str, rows: gpd.GeoDataFrame, style: Style, to_mm: ToPaper, 
 
 
 def _colours(sheets: gpd.GeoDataFrame) -> pd.Series:
-    """Number of each page's colour: pages of one unit have one."""
+    """Number of each page's colour: pages of one unit have one; where every unit has one page, all have."""
     units = pd.factorize(sheets["unit_code"].fillna(""), sort=True)[0]
+    units = units if len(set(units)) < len(units) else units * 0
     return pd.Series(units % len(_COLOURS), index=sheets.index)
 
 

@@ -7,7 +7,7 @@ stopped goes on from the units that are done.
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
@@ -314,6 +314,12 @@ def _frames(work: Source, pieces: gpd.GeoDataFrame, by: By, settings: SheetSetti
         )
     groups = work.read("balance", where="level = 'group'", columns=["code", "name"])
     groups = groups.rename(columns={"code": "group_code", "name": "group_name"})
+    villages = work.read("balance", where="level = 'village'", columns=["code", "name"]).fillna("")
+    places = dict(zip(villages["code"], villages["name"], strict=True))
+    groups["group_name"] = [
+        name or _group_name(code, places)
+        for code, name in zip(groups["group_code"].fillna(""), groups["group_name"].fillna(""), strict=True)
+    ]
     bare = sorted(set(groups["group_code"].dropna()) - set(pieces["group_code"].dropna()))
     # Only where a group without pieces lies has to be known from its parcels.
     where = f"issuer_code IN ({', '.join(map(quoted, bare)) or 'NULL'})"
@@ -321,6 +327,14 @@ def _frames(work: Source, pieces: gpd.GeoDataFrame, by: By, settings: SheetSetti
     return group_frames(
         pieces, groups, parcels=parcels, scale=settings.scale, paper=paper, overlap_mm=settings.overlap_mm
     )
+
+
+def _group_name(code: str, places: Mapping[str, str]) -> str:
+    """What a group is called that no register names; number 00 is the village's own land."""
+    village, number = places.get(code[:_VILLAGE_DIGITS], ""), code[_VILLAGE_DIGITS:]
+    if not village or not number:
+        return ""
+    return f"{village}（{'村集体' if number == '00' else f'{number}组'}）"
 
 
 def _units(frames: Sequence[Frame], by: By, villages: Sequence[Job]) -> Iterator[Job]:
