@@ -274,22 +274,26 @@ def _reconciled(  # noqa: PLR0913 - as `reconcile_files`
     with clock.stage("reconcile"):
         say("套合比对…")
         sources = layers.sources()
-        result = reconcile(
-            sources.survey,
-            sources.parcels,
-            villages=sources.villages,
-            baseline=sources.baseline,
-            groups=sources.groups,
-            rights=sources.rights,
-            issuers=sources.issuers,
-            previous=previous,
-            settings=settings,
-            read_findings=[*(reading.findings for reading in layers.readings().values()), *layers.chosen],
-            county_name=layers.county_name,
-            run_id=run_id,
-            checkpoint=checkpoint,
-            progress=progress,
-        )
+        try:
+            result = reconcile(
+                sources.survey,
+                sources.parcels,
+                villages=sources.villages,
+                baseline=sources.baseline,
+                groups=sources.groups,
+                rights=sources.rights,
+                issuers=sources.issuers,
+                previous=previous,
+                settings=settings,
+                read_findings=[*(reading.findings for reading in layers.readings().values()), *layers.chosen],
+                county_name=layers.county_name,
+                run_id=run_id,
+                checkpoint=checkpoint,
+                progress=progress,
+            )
+        except ShiftError:
+            checkpoint.drop()  # shifts are found before any village is done: it holds nothing
+            raise
     with clock.stage("write"):
         say("写入成果…")
         tables = result.tables()

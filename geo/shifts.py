@@ -61,7 +61,8 @@ def shift_text(shift: "pd.Series[Any]") -> str:
     if shift["scale_ppm"]:
         parts.append(f"缩放 {shift['scale_ppm']:.0f} ppm")
     given = "，按给定参数" if shift["confidence"] == "given" else "，"
-    return f"确权地块整体{shift_size(shift)}{given}已改正（{'，'.join(parts)}）"
+    rough = f"，改正后仍可能偏 {2 * shift['error_m']:.1f} m" if shift["confidence"] == "medium" else ""
+    return f"确权地块整体{shift_size(shift)}{given}已改正（{'，'.join(parts)}）{rough}"
 
 
 def place_name(shift: "pd.Series[Any]") -> str:

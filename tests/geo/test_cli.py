@@ -1,12 +1,15 @@
+import csv
 import json
 import shutil
 import subprocess
 import sys
+from io import StringIO
 
 import geopandas as gpd
 import pytest
 from shapely import box
 
+from geo import workspace
 from tests.helpers import ROOT
 
 SAMPLE = next((ROOT / "data_samples").glob("**/三调")).parent
@@ -131,3 +134,107 @@ def test_a_workspace_that_is_none_is_one_line(tmp_path):
     path.write_text("no")
     said = taotu("report", path)
     assert (said.returncode, said.stderr.count("\n")) == (2, 1)
+
+
+MOVED = "140725101200"  # the village of the shifted county that lies 60 m to the north-east
+
+
+def reconciled(inputs, out, *words):
+    files = ["--survey", inputs.survey, "--parcels", inputs.parcels, "--baseline", inputs.baseline]
+    return taotu("reconcile", *files, "--out", out, *words)
+
+
+def rows_of(path):
+    return list(csv.DictReader(StringIO(path.read_text(encoding="utf-8-sig"))))
+
+
+def shifts_of(out):
+    return workspace.open(out).read("shifts").set_index("shift_key")
+
+
+def test_a_village_far_off_stops_the_run_with_one_line_and_a_table_to_decide_on(shifted, tmp_path):
+    out = tmp_path / "w.gpkg"
+    said = reconciled(shifted, out)
+    assert said.returncode == 2, said.stderr
+    (line,) = [line for line in said.stderr.splitlines() if line.startswith("错误：")]
+    assert f"（{MOVED}）偏东北 60.0 m" in line
+    assert "w.shifts.csv" in line
+    assert "Traceback" not in said.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["w.shifts.csv"]
+
+    table = tmp_path / "w.shifts.csv"
+    rows = rows_of(table)
+    (waiting,) = [row for row in rows if row["偏移号"].strip() == MOVED]
+    assert waiting["采用"] == ""
+    waiting["采用"] = "是"
+    with table.open("w", encoding="gbk", newline="") as file:  # as Excel in a Chinese office saves it
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+    said = reconciled(shifted, out, "--align", table)
+    assert said.returncode in {0, 1}, said.stderr
+    row = shifts_of(out).loc[MOVED]
+    assert (row["confidence"], row["accepted"]) == ("given", True)
+    assert [row["dx_m"], row["dy_m"]] == [float(waiting[name]) for name in ("东移改正", "北移改正")]
+    assert f"（{MOVED}）确权地块整体偏东北 60.0 m，按给定参数已改正" in said.stdout
+    parcels = workspace.open(out).read("parcels")
+    assert set(parcels.loc[parcels["parcel_code"].str.startswith(MOVED), "shift_key"]) == {MOVED}
+    assert set(parcels.loc[~parcels["parcel_code"].str.startswith(MOVED), "shift_key"].dropna()) <= {""}
+
+
+def test_shifts_accepted_at_once_need_no_table(shifted, tmp_path):
+    said = reconciled(shifted, tmp_path / "w.gpkg", "--accept-shifts")
+    assert said.returncode in {0, 1}, said.stderr
+    row = shifts_of(tmp_path / "w.gpkg").loc[MOVED]
+    assert row["accepted"]
+    assert (row["dx_m"], row["dy_m"]) == (pytest.approx(-48, abs=0.2), pytest.approx(-36, abs=0.2))
+    assert {path.suffix for path in tmp_path.iterdir()} == {".gpkg"}
+
+
+def test_align_none_looks_for_no_shift_and_says_so(shifted, tmp_path):
+    said = reconciled(shifted, tmp_path / "w.gpkg", "--align", "none")
+    assert said.returncode in {0, 1}, said.stderr
+    opened = workspace.open(tmp_path / "w.gpkg")
+    assert len(opened.read("shifts")) == len(opened.read("parcels_original")) == 0
+    assert "套合偏移\n未判断" in said.stdout
+
+
+def test_a_village_decided_to_stay_stays(shifted, tmp_path):
+    decisions = tmp_path / "d.csv"
+    decisions.write_text(f"村代码,采用\n{MOVED},否\n", encoding="utf-8")
+    said = reconciled(shifted, tmp_path / "w.gpkg", "--align", decisions)
+    assert said.returncode in {0, 1}, said.stderr
+    assert not shifts_of(tmp_path / "w.gpkg").loc[MOVED, "accepted"]
+    assert f"（{MOVED}）确权地块依据 --align 文件不移动" in said.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "--align 应为 auto、none 或偏移表文件；没有文件"),
+        ("村代码,采用\n149999999999,是\n", "149999999999 不在本次数据中"),
+        ("村名,采用\n甲,是\n", "应有“偏移号”（或“村代码”）和“采用”两列"),
+        ("村代码,采用\n1.40725E+11,是\n", "代码列请存为文本"),
+    ],
+)
+def test_a_word_or_a_file_that_decides_nothing_here_is_one_line(shifted, tmp_path, content, told):
+    path = tmp_path / "nosuch"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    said = reconciled(shifted, tmp_path / "w.gpkg", "--align", path)
+    assert said.returncode == 2
+    (line,) = [line for line in said.stderr.splitlines() if line.startswith("错误：")]
+    assert told in line
+    assert not (tmp_path / "w.gpkg").exists()
+
+
+def test_check_lists_the_shift_and_goes_on(shifted, tmp_path):
+    said = taotu("check", shifted.survey, shifted.parcels, "--out", tmp_path / "f.csv")
+    assert said.returncode == 1, said.stderr
+    assert "村地块整体偏移超过 10 米待确认" in said.stdout
+    (found,) = [
+        row for row in rows_of(tmp_path / "f.csv") if row["规则名称"] == "村地块整体偏移超过 10 米待确认"
+    ]
+    assert "偏东北 60.0" in found["说明"]
+    assert "整体偏移" not in taotu("check", shifted.survey, shifted.parcels, "--align", "none").stdout

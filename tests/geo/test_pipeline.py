@@ -8,15 +8,18 @@ import time
 from dataclasses import replace
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 import pytest
 import shapely
 
 from geo import workspace
 from geo.atomic import alone
-from geo.errors import OutputError, WorkspaceError
+from geo.errors import OutputError, ShiftError, WorkspaceError
+from geo.exchange.shift_file import read_shifts
 from geo.pipeline import Inputs, reconcile_files
 from geo.reconcile import Settings
+from geo.reconcile.align import AlignSettings, GivenShift, movement_of
 from tests.helpers import ROOT
 
 SAMPLE = next((ROOT / "data_samples").glob("**/三调")).parent
@@ -267,3 +270,82 @@ def test_a_folder_that_may_not_be_written_is_one_clear_error(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(OutputError):
         reconcile_files(INPUTS, tmp_path / "county.gpkg")
+
+
+MOVED = "140725101200"  # lies 60 m off in the shifted county
+
+
+def deciding(*given, **more):
+    return Settings(align=AlignSettings(given=given, **more))
+
+
+def test_a_table_of_shifts_taken_as_it_is_moves_every_vertex_by_its_numbers(shifted, tmp_path):
+    with pytest.raises(ShiftError, match=r"w\.shifts\.csv") as stopped:
+        reconcile_files(shifted, tmp_path / "w.gpkg")
+    assert list(stopped.value.shifts.loc[~stopped.value.shifts["accepted"], "shift_key"])[-1] == MOVED
+    table = tmp_path / "w.shifts.csv"
+    assert [path.name for path in tmp_path.iterdir()] == [table.name], "nothing else is left behind"
+    text = table.read_text(encoding="utf-8-sig").splitlines()
+    (at,) = [number for number, line in enumerate(text) if line.startswith(f"\t{MOVED}")]
+    cells = text[at].split(",")
+    cells[text[0].split(",").index("采用")] = "是"
+    text[at] = ",".join(cells)
+    table.write_text("\n".join(text), encoding="utf-8")
+
+    done = reconcile_files(shifted, tmp_path / "w.gpkg", settings=deciding(*read_shifts(table)))
+    opened = workspace.open(done.out)
+    shift = opened.read("shifts").set_index("shift_key").loc[MOVED]
+    before = opened.read("parcels_original").set_index("parcel_code").geometry.sort_index()
+    after = opened.read("parcels").set_index("parcel_code").geometry.loc[before.index]
+    moved = shapely.transform(before.to_numpy(), movement_of(shift))
+    assert shapely.get_num_coordinates(moved).sum() > 1000
+    apart = np.hypot(*(shapely.get_coordinates(moved) - shapely.get_coordinates(after.to_numpy())).T)
+    assert apart.max() < 1e-6
+
+
+def test_one_village_decided_and_the_other_waiting_keeps_the_decision_in_the_new_table(shifted, tmp_path):
+    refused = GivenShift(shift_key="140725100200", accepted=False)
+    with pytest.raises(ShiftError):
+        reconcile_files(shifted, tmp_path / "w.gpkg", settings=deciding(refused))
+    assert read_shifts(tmp_path / "w.shifts.csv") == (refused,)
+
+
+def test_a_stop_leaves_a_good_workspace_as_it_was(shifted, tmp_path):
+    out = tmp_path / "w.gpkg"
+    reconcile_files(shifted, out, settings=deciding(mode="none"))
+    before = digest(out)
+    with pytest.raises(ShiftError):
+        reconcile_files(shifted, out)
+    assert digest(out) == before
+
+
+def test_the_run_is_named_by_what_the_decisions_say_not_by_the_file_that_says_it(shifted, tmp_path):
+    def run(name, text, encoding="utf-8"):
+        path = tmp_path / f"{name}.csv"
+        path.write_text(text, encoding=encoding)
+        return reconcile_files(
+            shifted, tmp_path / f"{name}.gpkg", settings=deciding(*read_shifts(path), accept_far=True)
+        )
+
+    plain = run("a", f"村代码,采用\n{MOVED},否\n")
+    same = run("b", f"说明,采用,偏移号\n无,不移动,{MOVED}\n", encoding="gbk")
+    other = run("c", f"偏移号,采用,东移改正,北移改正\n{MOVED},是,-48,-36\n")
+    assert plain.run_id == same.run_id != other.run_id
+    assert digest(plain.out) == digest(same.out)
+
+
+def test_a_run_decided_upon_otherwise_does_not_go_on_from_the_checkpoint(shifted, tmp_path):
+    out = tmp_path / "w.gpkg"
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reconcile_files(
+            shifted, out, settings=deciding(GivenShift(shift_key=MOVED, accepted=True)), progress=stop
+        )
+    stays = deciding(GivenShift(shift_key=MOVED, accepted=False))
+    resumed = reconcile_files(shifted, out, settings=stays, resume=True)
+    plain = reconcile_files(shifted, tmp_path / "plain.gpkg", settings=stays)
+    assert digest(resumed.out) == digest(plain.out)
+    assert len(workspace.open(out).read("parcels_original")) == 0

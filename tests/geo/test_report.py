@@ -106,6 +106,12 @@ def test_every_village_that_was_moved_or_is_in_doubt_has_a_line_before_any_area(
     assert doubted == f"<i>柳沟</i>村（{LOWER}）确权地块{DOUBT}  可信度：低"
 
 
+def test_a_movement_that_is_rough_says_how_rough():
+    tables = moved_county_tables()
+    tables["shifts"] = tables["shifts"].assign(confidence="medium", accepted=True, error_m=0.12)
+    assert "南移 1.88 m），改正后仍可能偏 0.2 m  可信度：中" in report_text(tables)
+
+
 def test_a_village_that_fits_has_no_line_of_its_own():
     tables = moved_county_tables()
     fits = {"confidence": "high", "distance_m": 0.11, "error_m": 0.05}

@@ -99,14 +99,17 @@ def test_yes_without_numbers_accepts_what_will_be_found(tmp_path):
 
 
 @given(
-    east=st.floats(-999, 999),
-    north=st.floats(-999, 999),
-    degrees=st.floats(-4.9, 4.9),
-    ppm=st.floats(-4999, 4999),
-    x=st.floats(3.8e7, 3.9e7),
+    st.tuples(
+        st.floats(-999, 999),
+        st.floats(-999, 999),
+        st.floats(-4.9, 4.9),
+        st.floats(-4999, 4999),
+        st.floats(3.8e7, 3.9e7),
+    )
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_movement_comes_back_to_the_last_bit(tmp_path, east, north, degrees, ppm, x):
+def test_any_movement_comes_back_to_the_last_bit(tmp_path, numbers):
+    east, north, degrees, ppm, x = numbers
     row = {
         "shift_key": UPPER, "village_code": UPPER, "accepted": True, "confidence": "high", "dx_m": east,
         "dy_m": north, "rotation_deg": degrees, "scale_ppm": ppm, "origin_x_m": x, "origin_y_m": 4.19e6,
@@ -231,9 +234,10 @@ def test_whatever_is_in_a_file_it_is_read_or_refused_in_words(tmp_path, content)
     path = tmp_path / "any.csv"
     path.write_bytes(content)
     try:
-        assert all(isinstance(shift, GivenShift) for shift in read_shifts(path))
+        read = read_shifts(path)
     except GeoError as error:
-        assert "any.csv" in str(error)
+        read = str(error)
+    assert "any.csv" in read if isinstance(read, str) else all(isinstance(one, GivenShift) for one in read)
 
 
 def test_a_cell_longer_than_any_decision_is_refused_in_words(tmp_path):
