@@ -4,6 +4,7 @@ Wrong use and unreadable input raise; a flaw in the data is a finding
 (`geo.findings`), a row in a table, and the run goes on.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ class ShiftError(GeoError):
     def __init__(self, message: str, *, shifts: "pd.DataFrame") -> None:
         super().__init__(message)
         self.shifts = shifts
+
+    def __reduce__(self) -> "tuple[partial[ShiftError], tuple[object, ...]]":
+        """So that it comes whole out of a worker process."""
+        return partial(ShiftError, shifts=self.shifts), self.args
 
 
 class CodeError(GeoError):

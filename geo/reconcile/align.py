@@ -453,6 +453,7 @@ def _waiting(rows: list[dict[str, object]], stop_m: float) -> str:
     """What must be accepted before anything is printed, in one line."""
     lines = [
         f"{row['village_name'] or ''}（{row['shift_key']}）偏{row['direction']} {row['distance_m']:.1f} m"
+        + (f"、旋转 {row['rotation_deg']:.2f}°" if row["rotation_deg"] else "")
         for row in rows
     ]
     return (

@@ -1,3 +1,5 @@
+import pickle
+
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -222,6 +224,14 @@ def test_a_village_54_m_off_stops_the_run_with_its_name_and_the_table(laid_count
     assert table.loc[LOWER, "reason"].endswith("待确认")
 
 
+def test_the_table_comes_whole_out_of_a_worker(laid_county, far):
+    with pytest.raises(ShiftError) as stopped:
+        laid(laid_county, far)
+    again = pickle.loads(pickle.dumps(stopped.value))  # noqa: S301 - its own
+    assert str(again) == str(stopped.value)
+    pd.testing.assert_frame_equal(again.shifts, stopped.value.shifts)
+
+
 def test_where_findings_alone_are_wanted_it_is_a_finding_and_stays(laid_county, far):
     got = laid(laid_county, far, stop=False)
     assert untouched(got, far)
@@ -243,7 +253,10 @@ def test_once_accepted_it_is_mended(laid_county, far, how):
 def test_a_turn_counts_by_what_it_moves(laid_county):
     """Half a degree about the middle shifts nothing on average, and yet parts lie metres off."""
     shapes = np.asarray(only(laid_county, UPPER).geometry.array)
-    got = laid(laid_county, askew(laid_county, {UPPER: turned(shapes, 0, 0, 1.5)}), stop=False)
+    parcels = askew(laid_county, {UPPER: turned(shapes, 0, 0, 1.5)})
+    with pytest.raises(ShiftError, match=r"旋转 -1\.[45]\d°"):
+        laid(laid_county, parcels)
+    got = laid(laid_county, parcels, stop=False)
     row = row_of(got, UPPER)
     assert (row["model"], row["accepted"]) == ("rigid", False)
     assert row["rotation_deg"] == pytest.approx(-1.5, abs=0.05)
