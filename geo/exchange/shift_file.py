@@ -19,8 +19,7 @@ from geo.atomic import whole_file
 from geo.codes import is_digits
 from geo.errors import InputError, MissingColumnError
 from geo.exchange.control_file import decoded
-from geo.reconcile.align import GivenShift
-from geo.reconcile.match import Movement
+from geo.movement import GivenShift, Movement
 from geo.schema import column_names, titles
 from geo.shifts import confidence_names
 from geo.standards import code_list

@@ -22,7 +22,8 @@ from geopandas import GeoDataFrame
 
 from geo.errors import MismatchError, ShiftError
 from geo.findings import findings, joined
-from geo.reconcile.match import Match, Movement, Part, match, together
+from geo.movement import GivenShift, Movement
+from geo.reconcile.match import Match, Part, match, together
 from geo.reconcile.overlay import cores
 from geo.schema import column_names, conform
 
@@ -35,15 +36,6 @@ _WINDS: Final = (
     "东", "东北偏东", "东北", "东北偏北", "北", "西北偏北", "西北", "西北偏西",
     "西", "西南偏西", "西南", "西南偏南", "南", "东南偏南", "东南", "东南偏东",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GivenShift:
-    """What someone decided for one batch: a movement, or to let it lie."""
-
-    shift_key: str
-    accepted: bool
-    movement: Movement | None = None  # None with ``accepted``: whatever is found is accepted, however far
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

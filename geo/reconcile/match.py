@@ -23,6 +23,8 @@ import shapely
 from scipy.ndimage import gaussian_filter, maximum_filter
 from scipy.spatial import cKDTree
 
+from geo.movement import Movement
+
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 Geometries = npt.NDArray[np.object_]
@@ -71,25 +73,6 @@ class Edges(NamedTuple):
     out: Floats  # n x 2, unit vector that leaves the polygon
     length: Floats  # n, m
     of: Rows  # n, polygon of each
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Movement:
-    """A similarity: scaled and turned about an origin, then moved."""
-
-    dx_m: float = 0.0
-    dy_m: float = 0.0
-    rotation_rad: float = 0.0  # counter-clockwise
-    scale: float = 1.0
-    origin_x: float = 0.0
-    origin_y: float = 0.0
-
-    def __call__(self, points: Floats) -> Floats:
-        """Points (n x 2) where they come to lie."""
-        turn, size = self.rotation_rad, self.scale
-        matrix = size * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-        origin = np.array([self.origin_x, self.origin_y])
-        return np.asarray((points - origin) @ matrix.T + origin + (self.dx_m, self.dy_m))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,9 +17,10 @@ from geo import workspace
 from geo.atomic import alone
 from geo.errors import OutputError, ShiftError, WorkspaceError
 from geo.exchange.shift_file import read_shifts
+from geo.movement import GivenShift
 from geo.pipeline import Inputs, reconcile_files
 from geo.reconcile import Settings
-from geo.reconcile.align import AlignSettings, GivenShift, movement_of
+from geo.reconcile.align import AlignSettings, movement_of
 from tests.helpers import ROOT
 
 SAMPLE = next((ROOT / "data_samples").glob("**/三调")).parent

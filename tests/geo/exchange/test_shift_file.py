@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from geo import schema
 from geo.errors import GeoError, InputError, MissingColumnError
 from geo.exchange.shift_file import read_shifts, write_shifts
-from geo.reconcile.align import GivenShift
-from geo.reconcile.match import Movement
+from geo.movement import GivenShift, Movement
 from tests.geo.county import LOWER, UPPER, moved_county_tables
 
 HEAD = "偏移号,采用,东移改正,北移改正,旋转改正,缩放改正,原点东坐标,原点北坐标"

@@ -4,8 +4,8 @@ import numpy as np
 import shapely
 from shapely import box
 
+from geo.movement import Movement
 from geo.reconcile.classify import is_farmland
-from geo.reconcile.match import Movement
 
 MEANT = ["10", "21", "22", "23"]
 

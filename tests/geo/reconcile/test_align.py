@@ -12,8 +12,8 @@ from shapely import Polygon, box
 
 from geo import schema
 from geo.errors import MismatchError, ShiftError
-from geo.reconcile.align import AlignSettings, GivenShift, align, movement_of
-from geo.reconcile.match import Movement
+from geo.movement import GivenShift, Movement
+from geo.reconcile.align import AlignSettings, align, movement_of
 from geo.sample.noise import digitised
 from tests.geo.reconcile.askew import farmland, nearest, terraces, turned, village_codes
 

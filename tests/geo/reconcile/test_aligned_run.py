@@ -10,9 +10,11 @@ from shapely import Polygon
 from benchmarks.accuracy import scores
 from geo import workspace
 from geo.errors import ShiftError
+from geo.exchange.shift_file import read_shifts, write_shifts
+from geo.movement import Movement
 from geo.reconcile import Settings, reconcile
 from geo.reconcile.align import AlignSettings, movement_of
-from geo.reconcile.match import Movement, match
+from geo.reconcile.match import match
 from geo.sample.noise import digitised
 from tests.geo.reconcile.askew import off, turned, village_codes
 
@@ -113,6 +115,15 @@ def test_twice_the_same_county_gives_the_same_bytes(laid_county, five, tmp_path)
     for name, result in (("one", five), ("two", again)):
         workspace.write(tmp_path / f"{name}.gpkg", result.tables(), crs=result.parcels.crs)
     assert (tmp_path / "one.gpkg").read_bytes() == (tmp_path / "two.gpkg").read_bytes()
+
+
+def test_the_table_of_shifts_handed_back_makes_the_same_map(laid_county, five, tmp_path):
+    write_shifts(five.shifts, tmp_path / "shifts.csv")
+    decided = read_shifts(tmp_path / "shifts.csv")
+    again = run(laid_county, scattered(laid_county, 5.0), mode="none", given=decided)
+    assert (again.shifts["confidence"] == "given").all()
+    pd.testing.assert_frame_equal(again.parcels, five.parcels)
+    pd.testing.assert_frame_equal(again.pieces, five.pieces)
 
 
 def test_60_m_stop_the_main_job_until_someone_accepts_them(laid_county):

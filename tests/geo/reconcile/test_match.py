@@ -6,7 +6,8 @@ from hypothesis import settings as options
 from hypothesis import strategies as st
 from shapely import MultiPolygon, Point, Polygon, box
 
-from geo.reconcile.match import Movement, edges, match
+from geo.movement import Movement
+from geo.reconcile.match import edges, match
 from tests.geo.reconcile.askew import land, nearest, off, turned, village
 
 X0, Y0 = 38_420_000, 4_196_000
