@@ -4,7 +4,7 @@ Wrong use and unreadable input raise; a flaw in the data is a finding
 (`geo.findings`), a row in a table, and the run goes on.
 """
 
-from functools import partial
+import functools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class ShiftError(GeoError):
 
     def __reduce__(self) -> "tuple[partial[ShiftError], tuple[object, ...]]":
         """So that it comes whole out of a worker process."""
-        return partial(ShiftError, shifts=self.shifts), self.args
+        return functools.partial(ShiftError, shifts=self.shifts), self.args
 
 
 class CodeError(GeoError):
