@@ -42,7 +42,7 @@ class ShiftError(GeoError):
         super().__init__(message)
         self.shifts = shifts
 
-    def __reduce__(self) -> "tuple[partial[ShiftError], tuple[object, ...]]":
+    def __reduce__(self) -> "tuple[functools.partial[ShiftError], tuple[object, ...]]":
         """So that it comes whole out of a worker process."""
         return functools.partial(ShiftError, shifts=self.shifts), self.args
 
