@@ -20,18 +20,18 @@ def confidence_names(shifts: pd.DataFrame) -> "pd.Series[str]":
 
 
 def noteworthy(shifts: pd.DataFrame) -> "pd.Series[bool]":
-    """Rows in which parcels were moved, or it is in doubt whether they should be; the rest fit.
+    """Rows in which parcels were moved, were decided on, or may lie off; the rest fit.
 
     Parameters
     ----------
     shifts : DataFrame
         Layer ``shifts``.
     """
+    found = shifts["confidence"].isin(["high", "medium"])
     off = shifts["distance_m"].fillna(0.0)
     within = off < np.maximum(_LEAST_M, _SIGMAS * shifts["error_m"].fillna(0.0))
-    straight = shifts["rotation_deg"].fillna(0.0).eq(0) & shifts["scale_ppm"].fillna(0.0).eq(0)
-    fits = shifts["confidence"].isin(["high", "medium"]) & within & straight
-    return shifts["accepted"] | ~fits
+    decided = shifts["reason"].fillna("").str.startswith("依据")
+    return shifts["accepted"] | decided | ~(found & within)
 
 
 def shift_size(shift: "pd.Series[Any]") -> str:

@@ -114,11 +114,19 @@ def test_a_movement_that_is_rough_says_how_rough():
 
 def test_a_village_that_fits_has_no_line_of_its_own():
     tables = moved_county_tables()
-    fits = {"confidence": "high", "distance_m": 0.11, "error_m": 0.05}
+    fits = {"confidence": "high", "distance_m": 0.11, "error_m": 0.05, "rotation_deg": 0.01}
+    fits["reason"] = "整体偏东 0.11 m（中误差 0.05 m），在精度以内，不移动"
     tables["shifts"] = tables["shifts"].assign(**fits, accepted=False)
     text = report_text(tables)
     assert "2 个村（批次）与三调图斑相合，没有移动" in text
     assert "偏东" not in text
+
+
+def test_a_village_that_was_decided_to_stay_has_its_line_however_little_it_lies_off():
+    tables = moved_county_tables()
+    stays = {"confidence": "high", "distance_m": 0.11, "reason": "依据 --align 文件不移动"}
+    tables["shifts"] = tables["shifts"].assign(**stays, accepted=False)
+    assert report_text(tables).count("确权地块依据 --align 文件不移动  可信度：高") == 2
 
 
 def test_a_run_that_looked_for_no_shift_says_so():
