@@ -14,7 +14,12 @@ _SEED = 7
 
 
 def write_orthophoto(
-    land: gpd.GeoDataFrame, path: Path, *, pixel_m: float = 0.5, margin_m: float = 300.0, overviews: bool = True
+    land: gpd.GeoDataFrame,
+    path: Path,
+    *,
+    pixel_m: float = 0.5,
+    margin_m: float = 300.0,
+    overviews: bool = True,
 ) -> None:
     """Write a mosaic over the bounds of ``land``, block by block, so that its size does not matter."""
     west, south, east, north = land.total_bounds
@@ -32,7 +37,11 @@ def write_orthophoto(
             for column in range(0, columns, BLOCK):
                 height, width = min(BLOCK, rows - row), min(BLOCK, columns - column)
                 y, x = np.mgrid[row : row + height, column : column + width].astype("float32") * pixel_m
-                tone = np.sin(x / 37 + np.sin(y / 90)) * 18 + np.sin(y / 23 + x / 160) * 14 + noise[:height, :width]
+                tone = (
+                    np.sin(x / 37 + np.sin(y / 90)) * 18
+                    + np.sin(y / 23 + x / 160) * 14
+                    + noise[:height, :width]
+                )
                 bands = np.stack([112 + tone, 128 + 0.8 * tone, 88 + 0.5 * tone]).clip(0, 255).astype("uint8")
                 file.write(bands, window=Window(column, row, width, height))
         if overviews:
