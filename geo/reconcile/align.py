@@ -192,7 +192,7 @@ def movement_of(shift: "pd.Series[Any]") -> Movement:
 def _batches(parcels: GeoDataFrame, villages: "pd.Series[str]", given: dict[str, GivenShift]) -> list[_Batch]:
     """Parcels by village, by file where a village comes in several, and groups that were decided on."""
     shapes = np.asarray(parcels.geometry.array)
-    drawn = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
+    drawn = np.isfinite(shapely.bounds(shapes)).all(axis=1)  # not so of missing and empty ones either
     rows = pd.DataFrame(
         {"village": villages.to_numpy(), "file": parcels["source_file"].fillna("").to_numpy()}
     )

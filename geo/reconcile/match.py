@@ -569,5 +569,5 @@ def _covariance(pairs: _Pairs, solution: _Solution, free: Columns) -> Floats:
     pull = design * (solution.weight * solution.miss)[:, None]
     _, owner = np.unique(pairs.of, return_inverse=True)
     by_outline = np.stack([np.bincount(owner, column) for column in pull.T], axis=1)
-    inverse = np.linalg.inv(_normal(design, solution.weight))
-    return np.asarray(inverse @ (by_outline.T @ by_outline) @ inverse)
+    pulled = np.linalg.inv(_normal(design, solution.weight)) @ by_outline.T
+    return np.asarray(pulled @ pulled.T)  # a square: rounding makes no variance negative
