@@ -19,6 +19,7 @@ from geo.sheets.layout import CLASSES, SIGNATURES, Layout
 from geo.sheets.page import Floats, Item, Shapes, Style, Text
 from geo.sheets.pen import BLACK, MARGIN, THICK, THIN, Pen, bar_code, frame_of, rectangle, strokes
 from geo.sheets.symbols import HATCHES, LINES, NAMES, PIECES
+from geo.sheets.table import RULED_GAP_MM
 from geo.standards import code_list
 
 _OUTER_MM: Final = 1.0  # width of the outer neat line
@@ -61,10 +62,11 @@ def continuation(layout: Layout, sheet: int) -> list[Item]:
     y = top - plan.title_pt * 0.8 * MM_PER_PT
     low = plan.edge_mm + plan.text_pt * MM_PER_PT
     right = plan.width - plan.edge_mm
+    tables = "图块所在页" if layout.places else "面积表"
     sheets = f"{layout.page_text}  附表 {sheet}/{layout.continuation_pages}"
     words = "    ".join(f"{name}：____________" for name in SIGNATURES)
     return [
-        pen.text(f"{layout.title}面积表（续）", plan.width / 2, y, plan.title_pt * 0.8, anchor="middle", bold=True,
+        pen.text(f"{layout.title}{tables}（续）", plan.width / 2, y, plan.title_pt * 0.8, anchor="middle", bold=True,
                  width=plan.width * 0.6),
         pen.text(layout.number, plan.edge_mm, y, plan.number_pt, width=plan.width * 0.18),
         pen.text(layout.settings.secrecy, right, y, plan.number_pt, anchor="end", width=plan.width * 0.18),
@@ -384,4 +386,8 @@ def _ruled(  # noqa: PLR0913, PLR0917 - a table and its place
     bottom = head - (len(rows) + 1) * high
     lines = [((left, head - n * high), (left + wide, head - n * high)) for n in range(1, len(rows) + 1)]
     lines += [((left + n * each, bottom), (left + n * each, head)) for n in range(1, len(heads))]
-    return [*items, strokes(lines, THIN), frame_of((left, bottom, left + wide, head), THICK)], bottom - 4.0
+    return [
+        *items,
+        strokes(lines, THIN),
+        frame_of((left, bottom, left + wide, head), THICK),
+    ], bottom - RULED_GAP_MM

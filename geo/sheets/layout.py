@@ -30,7 +30,7 @@ from geo.sheets.land import OnPaper, Shapely, cut, on_paper
 from geo.sheets.margin import Tick
 from geo.sheets.occupied import around, boxes_meet, half_planes, within
 from geo.sheets.plan import Plan, plan_of
-from geo.sheets.table import Part, flow, sheets_of
+from geo.sheets.table import OF_AN_OVERVIEW, Part, flow, ruled_mm, sheets_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -141,6 +141,7 @@ class Layout:
     balance: tuple[tuple[str, float], ...]  # Chinese title and m²
     land: Mapping[str, Shapely]  # patches, parcels, villages, other pieces: cut at the frame
     tiles: tuple[tuple[Floats, int], ...]  # of an overview: corners and page
+    places: tuple[tuple[str, int], ...]  # of an overview: short code of each block, and the page of its row
     names: tuple[Name, ...]
     index: tuple[tuple[str, ...], ...]  # adjoining pages, north first
     neighbours: Mapping[str, str]  # as the frame has them
@@ -213,6 +214,10 @@ def layout(
         labels = _labels(rows, own, names, place.frame_mm, chosen.labels, measure)
         entries = _entries(rows, labels, _page_remarks(frame, rows, tiles))
     placed = bool(np.isfinite(frame.corners).all()) and place.crs is not None
+    totals = _totals(rows if frame.kind == "overview" else rows[rows["at_home"]])
+    balance = _balance(frame, layers.get("balance"))
+    places = _places(rows, tiles) if frame.kind == "overview" else ()
+    sums = ruled_mm(plan, len(totals) + 1) + (ruled_mm(plan, len(balance)) if balance else 0.0)
     return Layout(
         plan=plan,
         place=place,
@@ -229,9 +234,17 @@ def layout(
         entries=entries,
         pieces=own,
         piece_kinds=tuple(zip(rows["piece_class"], rows["piece_shape"], strict=True)),
-        totals=_totals(rows if frame.kind == "overview" else rows[rows["at_home"]]),
-        parts=_parts(entries, plan),
-        balance=_balance(frame, layers.get("balance")),
+        totals=totals,
+        parts=flow(
+            [len(places)],
+            plan,
+            top_mm=plan.table_top - sums,
+            bottom_mm=plan.table_bottom,
+            kinds=OF_AN_OVERVIEW,
+        )
+        if frame.kind == "overview"
+        else _parts(entries, plan),
+        balance=balance,
         land={
             "patches": cut(layers, "patches", place)[1],
             "parcels": parcels[1] if frame.scale <= _LAST_PARCEL_SCALE else parcels[1][:0],
@@ -243,6 +256,7 @@ def layout(
             for tile in tiles
             if tile.kind == "map" and frame.kind == "overview"
         ),
+        places=places,
         names=names,
         index=margin.adjoining(frame.number, frame.neighbours),
         neighbours=frame.neighbours,
@@ -388,6 +402,15 @@ def _page_remarks(frame: Frame, rows: pd.DataFrame, tiles: Sequence[Frame]) -> l
             pages = "、".join(map(str, sorted(shown.get(code, ()))))
             out.append(f"另见第{pages}页" if pages else "")
     return out
+
+
+def _places(rows: pd.DataFrame, tiles: Sequence[Frame]) -> tuple[tuple[str, int], ...]:
+    """The page on which each block of an overview has its row, in the order of the tables."""
+    home = {code: tile.page for tile in tiles if tile.kind == "map" for code in tile.home_codes}
+    blocks = rows.loc[rows["piece_shape"] == "BLOCK", "piece_code"].tolist()
+    return tuple(
+        (short, home[code]) for code, short in zip(blocks, _short_codes(blocks), strict=True) if code in home
+    )
 
 
 def _totals(rows: pd.DataFrame) -> tuple[Total, ...]:

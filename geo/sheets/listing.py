@@ -21,6 +21,9 @@ _AREA: Final = 2  # its column: figures end in line
 _CODE: Final = ("二维码", 13.5)
 _REST: Final = (("序号", 6.0), ("编号", 25.0), ("亩", 7.0), ("形状", 7.0))
 _ELSEWHERE: Final = (("序号", 7.0), ("编号", 16.0), ("填写页", 10.0))
+_PLACES: Final = (("编号", 16.0), ("页", 8.0))
+_DENSE: Final = {"rest": _REST, "elsewhere": _ELSEWHERE, "places": _PLACES}
+_UNMARKED: Final = "*"  # behind the number of a row whose piece has no label on the map
 
 
 def table_items(layout: Layout, *, sheet: int) -> list[Item]:
@@ -32,8 +35,28 @@ def table_items(layout: Layout, *, sheet: int) -> list[Item]:
     return items
 
 
-def _title(part: Part) -> str:
-    return TITLES[part.kind] + ("" if part.begins else "（续）")
+def _title(layout: Layout, part: Part) -> str:
+    bare = any(entry.how == "table" for entry in layout.entries[part.first : part.last])
+    note = f"　序号带{_UNMARKED}的图上注不下" if bare else ""
+    return TITLES[part.kind] + ("" if part.begins else "（续）") + note
+
+
+def _number(entry: Entry) -> str:
+    return f"{entry.number}{_UNMARKED if entry.how == 'table' else ''}"
+
+
+def _dense_texts(layout: Layout, part: Part) -> list[tuple[str, ...]]:
+    """Cells of each row of a dense list."""
+    if part.kind == "places":
+        return [(short, f"{page}") for short, page in layout.places[part.first : part.last]]
+    entries = layout.entries[part.first : part.last]
+    if part.kind == "elsewhere":
+        return [(_number(entry), entry.short_code, entry.remark) for entry in entries]
+    shapes = code_list("piece_shape")
+    return [
+        (_number(entry), entry.piece_code, f"{entry.area_mu:.2f}", shapes[entry.piece_shape])
+        for entry in entries
+    ]
 
 
 def _edges(columns: Sequence[tuple[str, float]], left: float, width: float) -> list[float]:
@@ -50,7 +73,10 @@ def _blocks(layout: Layout, part: Part) -> list[Item]:
     top = part.top_mm - head
     items: list[Item] = [
         pen.cell(
-            _title(part), (part.x_mm, top, part.x_mm + part.width_mm, part.top_mm), size * 1.15, bold=True
+            _title(layout, part),
+            (part.x_mm, top, part.x_mm + part.width_mm, part.top_mm),
+            size * 1.15,
+            bold=True,
         )
     ]
     rules = [top, top - head]
@@ -61,7 +87,7 @@ def _blocks(layout: Layout, part: Part) -> list[Item]:
     y = top - head
     for entry in layout.entries[part.first : part.last]:
         low = y - part.row_mm
-        texts = (f"{entry.number}", entry.piece_code, f"{entry.area_mu:.2f}", names[entry.piece_class])
+        texts = (_number(entry), entry.piece_code, f"{entry.area_mu:.2f}", names[entry.piece_class])
         for i, text in enumerate(texts):
             cell = (edges[i], low, edges[i + 1], y)
             items.append(pen.cell(text, cell, size, anchor="end" if i == _AREA else "middle"))
@@ -90,14 +116,12 @@ def _blocks(layout: Layout, part: Part) -> list[Item]:
 
 def _dense(layout: Layout, part: Part) -> list[Item]:
     plan, pen = layout.plan, Pen(measure=layout.measure)
-    away = part.kind == "elsewhere"
-    columns = _ELSEWHERE if away else _REST
-    shapes, abreast = code_list("piece_shape"), ABREAST[part.kind]
+    columns, abreast = _DENSE[part.kind], ABREAST[part.kind]
     size, head = plan.small_pt, head_mm(plan, part.kind)
-    entries = layout.entries[part.first : part.last]
+    rows = _dense_texts(layout, part)
     top = part.top_mm - head
     items: list[Item] = [
-        pen.cell(_title(part), (part.x_mm, top, part.x_mm + part.width_mm, part.top_mm), size * 1.3)
+        pen.cell(_title(layout, part), (part.x_mm, top, part.x_mm + part.width_mm, part.top_mm), size * 1.3)
     ]
     bottom = top - head - part.lines * part.row_mm
     each = part.width_mm / abreast
@@ -109,13 +133,8 @@ def _dense(layout: Layout, part: Part) -> list[Item]:
             for i, (title, _) in enumerate(columns)
         ]
         lines += [((edge, top), (edge, bottom)) for edge in edges]
-        for row, entry in enumerate(entries[column * part.lines : (column + 1) * part.lines]):
+        for row, texts in enumerate(rows[column * part.lines : (column + 1) * part.lines]):
             y = top - head - row * part.row_mm
-            texts = (
-                (f"{entry.number}", entry.short_code, entry.remark)
-                if away
-                else (f"{entry.number}", entry.piece_code, f"{entry.area_mu:.2f}", shapes[entry.piece_shape])
-            )
             items += [
                 pen.cell(text, (edges[i], y - part.row_mm, edges[i + 1], y), size)
                 for i, text in enumerate(texts)
@@ -128,7 +147,7 @@ def _dense(layout: Layout, part: Part) -> list[Item]:
         for row in range(part.lines + 1)
     ]
     low = bottom
-    if part.ends and not away:
+    if part.ends and part.kind == "rest":
         rest = [e for e in layout.entries if e.at_home and e.piece_shape != "BLOCK"]
         low = bottom - head
         text = f"合计  {len(rest)} 块  {_sum_mu(rest):.2f} 亩"

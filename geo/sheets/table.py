@@ -1,9 +1,10 @@
 """The area table of a page: which rows stand where, and on how many further pages they go on.
 
 Blocks come first, each with cells to be filled in by hand; strips and slivers
-follow in a dense list, then the pieces whose rows stand on another page. Parts
-fill the column beside the map from the top; what is left goes to continuation
-pages, column by column. No row is lost.
+follow in a dense list, then the pieces whose rows stand on another page. An
+overview lists on which page each block has its row. Parts fill the column
+beside the map from the top; what is left goes to continuation pages, column by
+column. No row is lost.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from typing import Final, Literal
 
 from geo.sheets.plan import Plan
 
-PartKind = Literal["blocks", "rest", "elsewhere"]
+PartKind = Literal["blocks", "rest", "elsewhere", "places"]
 
 ROW_CODES: Final = 12  # so many blocks or fewer have a bar code each
 CODE_ROW_MM: Final = 13.5
@@ -20,11 +21,16 @@ TITLES: Final = {
     "blocks": "图块面积表",
     "rest": "细条、碎屑面积表（只参加面积平衡）",
     "elsewhere": "邻页图块（在所注页填写）",
+    "places": "图块所在页（细条、碎屑见各页）",
 }
-ABREAST: Final = {"blocks": 1, "rest": 3, "elsewhere": 4}  # rows beside each other
+ABREAST: Final = {"blocks": 1, "rest": 3, "elsewhere": 4, "places": 4}  # rows beside each other
+OF_A_MAP: Final[tuple[PartKind, ...]] = ("blocks", "rest", "elsewhere")
+OF_AN_OVERVIEW: Final[tuple[PartKind, ...]] = ("places",)
 
+_SUMMED: Final = ("blocks", "rest")
 _TOTAL_ROWS: Final = 1
 _BETWEEN_MM: Final = 3.0
+RULED_GAP_MM: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +52,7 @@ class Part:
     @property
     def heads(self) -> int:
         """Rows that hold no piece: title, column heads, sum."""
-        return 2 + (_TOTAL_ROWS if self.ends and self.kind != "elsewhere" else 0)
+        return 2 + (_TOTAL_ROWS if self.ends and self.kind in _SUMMED else 0)
 
     @property
     def lines(self) -> int:
@@ -67,16 +73,30 @@ def head_mm(plan: Plan, kind: PartKind) -> float:
     return plan.row_mm if kind == "blocks" else plan.dense_mm * 1.15
 
 
-def flow(counts: Sequence[int], plan: Plan, *, top_mm: float, bottom_mm: float) -> tuple[Part, ...]:
+def ruled_mm(plan: Plan, rows: int) -> float:
+    """Height of a table of sums with its title and heads, and of the gap under it."""
+    return (rows + 2) * plan.row_mm + RULED_GAP_MM
+
+
+def flow(
+    counts: Sequence[int],
+    plan: Plan,
+    *,
+    top_mm: float,
+    bottom_mm: float,
+    kinds: Sequence[PartKind] = OF_A_MAP,
+) -> tuple[Part, ...]:
     """Parts of the tables of one page.
 
     Parameters
     ----------
-    counts : blocks, strips and slivers, pieces of other pages
-        Entries stand in this order.
+    counts : one for each of ``kinds``
+        On a map blocks, strips and slivers, pieces of other pages. Entries stand in this order.
     plan : Plan
     top_mm, bottom_mm : float
         What is free of the column beside the map.
+    kinds : sequence
+        `OF_A_MAP` or `OF_AN_OVERVIEW`.
 
     Returns
     -------
@@ -84,10 +104,11 @@ def flow(counts: Sequence[int], plan: Plan, *, top_mm: float, bottom_mm: float) 
         In the order of the rows, each row in one part. Blocks have bar codes if
         there are few of them and that costs no further page.
     """
-    plain = _flow(counts, plan, top_mm, bottom_mm, coded=False)
-    if not 0 < counts[0] <= ROW_CODES:
+    wanted = list(zip(kinds, counts, strict=True))
+    plain = _flow(wanted, plan, top_mm, bottom_mm, coded=False)
+    if not 0 < dict(wanted).get("blocks", 0) <= ROW_CODES:
         return plain
-    coded = _flow(counts, plan, top_mm, bottom_mm, coded=True)
+    coded = _flow(wanted, plan, top_mm, bottom_mm, coded=True)
     return coded if sheets_of(coded) <= sheets_of(plain) else plain
 
 
@@ -110,19 +131,19 @@ def _rooms(plan: Plan, top_mm: float, bottom_mm: float) -> Iterator[_Room]:
 
 
 def _flow(
-    counts: Sequence[int], plan: Plan, top_mm: float, bottom_mm: float, *, coded: bool
+    wanted: Sequence[tuple[PartKind, int]], plan: Plan, top_mm: float, bottom_mm: float, *, coded: bool
 ) -> tuple[Part, ...]:
     rooms = _rooms(plan, top_mm, bottom_mm)
     room = next(rooms)
     top = room.top
     parts: list[Part] = []
     first = 0
-    for kind, count in zip(("blocks", "rest", "elsewhere"), counts, strict=True):
+    for kind, count in wanted:
         left, begins = count, True
         coded_here = coded and kind == "blocks"
         row = CODE_ROW_MM if coded_here else plan.row_mm if kind == "blocks" else plan.dense_mm
         abreast = ABREAST[kind]
-        head = head_mm(plan, kind)  # type: ignore[arg-type] # a tuple's literals are read as plain str
+        head = head_mm(plan, kind)
         while left:
             # Room for the sum is kept in every part, so that it never stands alone.
             fit = int((top - room.bottom - 3 * head) // row) * abreast
@@ -132,7 +153,7 @@ def _flow(
                 continue
             rows = min(fit, left)
             part = Part(
-                kind=kind,  # type: ignore[arg-type] # as above
+                kind=kind,
                 sheet=room.sheet,
                 x_mm=room.x,
                 top_mm=top,

@@ -192,6 +192,29 @@ def test_an_overview_shows_page_numbers_and_sums():
     assert not any(code in said for code in codes(MIXED))
 
 
+def test_an_overview_that_lists_many_blocks_goes_on_and_names_no_code_in_full():
+    pieces = grid(800, side=5, step=12)
+    land = layers(*pieces)
+    frames = group_frames(land["pieces"])
+    pages = compose(frames[0], layout(frames[0], land, tiles=frames))
+    assert len(pages) > 1
+    said = texts(pages)
+    assert "图块所在页（续）" in "".join(said)
+    assert [said.count(code.removeprefix(f"{GROUP}-")) for code in codes(pieces)] == [1] * 800
+    assert not any(code in said for code in codes(pieces))
+
+
+def test_a_row_whose_piece_has_no_label_on_the_map_is_marked_and_the_mark_explained():
+    pieces = [
+        piece(1, box(100, 100, 200, 180)),
+        piece(2, box(500, 100, 600, 200)),
+    ]  # one only touches the frame
+    said = texts(pages_of(pieces))
+    assert {"1", "2*"} <= set(said)
+    assert any("带*的图上注不下" in text for text in said)
+    assert not any("*" in text for text in texts(pages_of(pieces[:1])))
+
+
 def test_the_same_layout_makes_the_same_page():
     one, other = (pages_of(MIXED)[0] for _ in range(2))
     assert texts([one]) == texts([other])

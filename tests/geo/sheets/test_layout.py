@@ -16,7 +16,7 @@ from geo.errors import InputError, MismatchError, MissingDatumError
 from geo.sheets.frames import group_frames, sheet_frames
 from geo.sheets.layout import LayoutSettings, layout, sheet_payload
 from geo.sheets.plan import PLANS
-from geo.sheets.table import ABREAST, flow, head_mm
+from geo.sheets.table import ABREAST, OF_AN_OVERVIEW, flow, head_mm
 from tests.geo.sheets.scene import CRS, GROUP, OTHER, X0, Y0, frame, grid, layers, piece
 
 ONE = [piece(1, box(100, 100, 200, 180))]
@@ -324,3 +324,20 @@ def test_settings_are_kept_with_the_page():
     page = layout(frame(codes(ONE)), layers(*ONE), settings=chosen)
     assert page.settings is chosen
     assert page.title.startswith("寿阳县石榆村第一村民小组")
+
+
+def test_an_overview_says_on_which_page_each_block_has_its_row():
+    tiles = [
+        frame(codes(MIXED), home=codes(MIXED)[1:]),
+        frame(codes(MIXED), home=codes(MIXED)[:1], page=3, number=f"{GROUP}-03"),
+    ]
+    page = lay(MIXED, home=(), kind="overview", page=1, tiles=tiles)
+    assert page.places == (("W-0001", 3), ("X-0002", 2), ("D-0003", 2))
+    assert [(part.kind, part.first, part.last) for part in page.parts] == [("places", 0, 3)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 500, 10_000])
+def test_no_row_of_an_overviews_list_is_lost_however_long_it_is(count):
+    plan = PLANS["A3"]
+    parts = flow([count], plan, top_mm=120, bottom_mm=plan.table_bottom, kinds=OF_AN_OVERVIEW)
+    assert [n for part in parts for n in range(part.first, part.last)] == list(range(count))
