@@ -325,6 +325,8 @@ def _doubt(result: Match, count: int, settings: AlignSettings) -> str:
         return f"能对上图斑边界的地块只有 {result.matched} 个"
     if result.second_peak > settings.max_second_peak:
         return f"另有一处位置几乎同样吻合（次峰 {result.second_peak:.2f}），可能错开一道地坎"
+    if result.uneven_m:
+        return f"各部分偏移不一致，有的部分改正后还差 {result.uneven_m:.1f} m 以上"
     if result.error_m > settings.max_error_m:
         return f"中误差 {result.error_m:.2f} m，超过 {settings.max_error_m:.2f} m"
     return ""

@@ -59,6 +59,9 @@ _LEAST_PAIRS: Final = 30
 _LEAST_SPREAD_M: Final = 0.02
 _EVIDENT: Final = 3.0  # standard errors from which on a turn or a scale is believed
 _LEAST_TURN_M: Final = 0.1  # if it moves the outlines by at least this much on average
+# No generated village of 100 parcels or more that was drawn in one go has a quarter that lies off so far.
+_UNEVEN_M: Final = 0.3
+_UNEVEN_SIGMAS: Final = 3.0
 
 _INSET, _TURN, _GROWTH = 2, 3, 4  # columns of the design, after the shift's two
 _TRANSLATION: Final = (0, 1, _INSET)
@@ -101,6 +104,7 @@ class Match:
     condition: float  # how well the weaker direction is held, against the stronger: 0..1
     model: str  # translation, rigid or similarity
     radius_m: float  # root mean square distance of the outlines from the origin
+    uneven_m: float = 0.0  # how far a quarter of the outlines surely lies off when all have been moved as one
     parts: tuple[Part, ...] = ()  # by label, where labels were given
 
 
@@ -534,12 +538,31 @@ def _judged(scene: _Scene, state: _State, second: float, labels: Rows) -> Match 
         condition=float(held[0] / held[1]),
         model=("translation", "rigid", "similarity")[len(free) - len(_TRANSLATION)],
         radius_m=scene.radius,
-        parts=tuple(
-            _part(pairs, solution, label, labels, many) for label in np.unique(labels[many.of]).tolist()
-        )
-        if len(labels)
-        else (),
+        uneven_m=_uneven(_parts(pairs, solution, _quarters(many), many)),
+        parts=_parts(pairs, solution, labels, many) if len(labels) else (),
     )
+
+
+def _parts(pairs: _Pairs, solution: _Solution, labels: Rows, many: Edges) -> tuple[Part, ...]:
+    return tuple(_part(pairs, solution, label, labels, many) for label in np.unique(labels[many.of]).tolist())
+
+
+def _quarters(these: Edges) -> Rows:
+    """Quarter of the village each outline lies in: north or south, east or west of the middle one."""
+    count = np.maximum(np.bincount(these.of), 1)
+    x, y = (np.bincount(these.of, column) / count for column in these.point.T)
+    seen = np.unique(these.of)
+    return np.asarray(2 * (x > np.median(x[seen])) + (y > np.median(y[seen])), dtype=np.intp)
+
+
+def _uneven(quarters: tuple[Part, ...]) -> float:
+    """How far the worst quarter lies off, 0 where that may be chance."""
+    off = [
+        distance
+        for part in quarters
+        if (distance := float(np.hypot(part.dx_m, part.dy_m))) > max(_UNEVEN_M, _UNEVEN_SIGMAS * part.error_m)
+    ]
+    return max(off, default=0.0)
 
 
 def _part(pairs: _Pairs, solution: _Solution, label: int, labels: Rows, many: Edges) -> Part:

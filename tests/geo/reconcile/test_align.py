@@ -381,6 +381,16 @@ def test_a_group_that_lies_right_is_not_moved_with_the_many_that_do_not(laid_cou
     assert miss(got, laid_county)[~right].mean() < 0.2
 
 
+@pytest.mark.parametrize("code", [UPPER, LOWER])
+def test_half_a_village_drawn_by_another_crew_under_the_same_name_is_not_averaged(laid_county, code):
+    parcels = only(laid_county, code).assign(issuer_code=f"{code}01")
+    east = parcels.geometry.centroid.x
+    parcels = moved(parcels, east > east.median(), Movement(dx_m=-1.8, dy_m=2.4))
+    got = laid(laid_county, parcels)
+    assert refused(got, parcels)
+    assert got.findings["message"].str.contains("各部分偏移不一致").all()
+
+
 def test_a_group_that_lies_nowhere_stays_and_is_said(laid_county):
     group = f"{UPPER}02"
     parcels = only(laid_county, UPPER)
