@@ -6,7 +6,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import rasterio
-from rasterio.transform import from_origin
+from affine import Affine
 from rasterio.windows import Window
 
 BLOCK = 512
@@ -28,7 +28,7 @@ def write_orthophoto(
     rows = int((north - (south - margin_m)) / pixel_m) + 1
     profile: dict[str, Any] = {
         "driver": "GTiff", "width": columns, "height": rows, "count": 3, "dtype": "uint8", "crs": land.crs,
-        "transform": from_origin(west, north, pixel_m, pixel_m), "tiled": True, "blockxsize": BLOCK,
+        "transform": Affine(pixel_m, 0, west, 0, -pixel_m, north), "tiled": True, "blockxsize": BLOCK,
         "blockysize": BLOCK, "compress": "jpeg", "photometric": "ycbcr", "jpeg_quality": 80, "bigtiff": "if_safer",
     }  # fmt: skip
     noise = np.random.default_rng(_SEED).normal(0, 7, (BLOCK, BLOCK)).astype("float32")

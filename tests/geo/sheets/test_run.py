@@ -16,6 +16,7 @@ import shapely
 from shapely import affinity
 from shapely.geometry import box
 
+from benchmarks.orthophoto import write_orthophoto
 from geo import ledger, schema, workspace
 from geo.errors import InputError, MissingToolError, OutputError
 from geo.sheets import fonts
@@ -127,7 +128,7 @@ def test_sheets_lie_where_their_pieces_are(work, tmp_path):
 @pytest.mark.parametrize("by", ["group", "sheet"])
 def test_two_workers_make_the_same_bytes_as_one(work, tmp_path, by):
     for folder, jobs in (("one", 1), ("two", 2)):
-        made(work, tmp_path / folder, by=by, formats=("pdf", "dxf", "shp"), jobs=jobs)
+        make_sheets(work, tmp_path / folder, by=by, formats=("pdf", "dxf", "shp"), jobs=jobs)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
     assert len(contents(tmp_path / "one")) > 10
 
@@ -209,6 +210,37 @@ def test_a_unit_that_is_gone_takes_its_files_along_but_nobody_elses(tmp_path):
     made(put(tmp_path / "w.gpkg", balance=county_tables()["balance"]), tmp_path / "out")
     assert not gone.exists()
     assert mine.exists()
+
+
+# Photos
+
+
+@needs_poppler
+def test_a_photo_that_covers_a_part_is_laid_under_it_and_the_list_says_what_is_bare(work, tmp_path):
+    pieces = work.read("pieces")
+    some = pieces[pieces["village_code"] == UPPER]
+    write_orthophoto(some, tmp_path / "dom.tif", pixel_m=1.0, margin_m=20.0)
+    outcome = make_sheets(work, tmp_path / "out", photo=tmp_path / "dom.tif")
+    assert outcome.errors.empty
+    maps = outcome.sheets[outcome.sheets["sheet_kind"] == "map"]
+    notes = dict(zip(maps["unit_code"], maps["message"], strict=True))
+    assert "影像只覆盖本幅的" in notes[f"{UPPER}01"]
+    assert "影像不覆盖本幅" in notes[f"{LOWER}02"]
+    listed = subprocess.run(
+        ["pdfimages", "-list", next((tmp_path / "out").rglob(f"{UPPER}01*.pdf"))],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert listed.count("jpeg") == 1
+
+
+def test_another_photo_makes_all_again(work, tmp_path):
+    asked = {"by": "village", "resume": True, "photo": tmp_path / "dom.tif"}
+    pieces = work.read("pieces")
+    write_orthophoto(pieces, tmp_path / "dom.tif", pixel_m=4.0, overviews=False)
+    assert make_sheets(work, tmp_path / "out", **asked).made == 2
+    assert make_sheets(work, tmp_path / "out", **asked).made == 0
+    write_orthophoto(pieces, tmp_path / "dom.tif", pixel_m=2.0, overviews=False)
+    assert make_sheets(work, tmp_path / "out", **asked).made == 2
 
 
 # Some units only
@@ -355,7 +387,7 @@ def test_wrong_use_is_refused(work, tmp_path):
     with pytest.raises(InputError, match="空"):
         formats(" , ")
     assert formats(" PDF, dxf") == ("pdf", "dxf")
-    with pytest.raises(InputError, match="没有.tif"):
+    with pytest.raises(InputError, match=r"没有\.tif"):
         make_sheets(work, tmp_path, photo=tmp_path / "没有.tif")
     with pytest.raises(InputError, match="进程数"):
         made(work, tmp_path, jobs=-1)
