@@ -94,7 +94,7 @@ def _notes(layers: Sequence[PageLayer], shifts: pd.DataFrame, noted: Mapping[str
         moved = set(shifts.loc[shifts["accepted"], "village_code"])
         parts = [f"{len(moved)} 个村的承包地块已按整体偏移改正"] if moved else []
         if doubted := set(noted) - moved:
-            parts.append(f"{len(doubted)} 个村是否偏移存疑，未作移动")
+            parts.append(f"{len(doubted)} 个村拿不准是否偏移，未作移动")
         said.append("；".join(parts) + "。村名前有“偏”字，点击可看。")
     left = [layer for layer in layers if layer.data is None]
     if left:

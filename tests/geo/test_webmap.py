@@ -256,7 +256,7 @@ def test_a_county_in_which_nothing_was_moved_has_no_such_layer_and_carries_no_wo
 
 def test_a_moved_village_is_marked_in_the_list_and_said_beside_the_map():
     page = page_of(county_map(moved_county_tables()))
-    assert "1 个村的承包地块已按整体偏移改正；1 个村是否偏移存疑，未作移动。" in page
+    assert "1 个村的承包地块已按整体偏移改正；1 个村拿不准是否偏移，未作移动。" in page
     assert page.count('class="mark"') == 2
     assert 'class="mark"' not in page_of(county_map(county_tables()))
 
