@@ -134,6 +134,9 @@ def _clipped(shapes: Shapely, quad: shapely.Polygon) -> Shapely:
     """Polygons within the frame; lines and points that an edge leaves are no land."""
     shapely.prepare(quad)
     out = shapes.copy()
+    # A sliver that was valid may cross itself once it is brought into another zone; one of a layer may have before.
+    flawed = ~(shapely.is_valid(out) | shapely.is_missing(out))
+    out[flawed] = shapely.make_valid(out[flawed])
     across = ~shapely.contains(quad, out)
     out[across] = shapely.intersection(out[across], quad)
     mixed = np.flatnonzero(shapely.get_dimensions(out) < 2)  # noqa: PLR2004 - of a polygon

@@ -341,3 +341,11 @@ def test_no_row_of_an_overviews_list_is_lost_however_long_it_is(count):
     plan = PLANS["A3"]
     parts = flow([count], plan, top_mm=120, bottom_mm=plan.table_bottom, kinds=OF_AN_OVERVIEW)
     assert [n for part in parts for n in range(part.first, part.last)] == list(range(count))
+
+
+def test_land_that_crosses_itself_at_the_edge_of_a_page_is_drawn_as_the_land_it_is():
+    tie = shapely.Polygon([(450, 100), (550, 200), (550, 100), (450, 200)])  # half of it on the page of 500 m
+    assert not tie.is_valid
+    page = lay([piece(1, box(100, 100, 200, 180)), piece(2, tie, area=5000.0)], parcels=[(OTHER, tie)])
+    assert shapely.area(page.pieces).tolist() == pytest.approx([50 * 40, 2500 / 4])  # mm² at 1:2000
+    assert shapely.area(page.land["parcels"]).tolist() == pytest.approx([2500 / 4])
