@@ -190,9 +190,38 @@ def land(job: Job, task: Task) -> dict[str, pd.DataFrame]:
         return {"pieces": read("pieces", where=f"village_code = {quoted(job.code)}")}
     box = _bounds(job.frames, task.source.crs)
     nowhere = "0 = 1" if box is None else None
-    out = {"pieces": read("pieces", where=nowhere or task.shown, bbox=box)}
-    out |= {layer: read(layer, where=nowhere, bbox=box) for layer in ("parcels", "patches", "villages")}
-    return out | {"balance": read("balance", where=f"code = {quoted(job.code)}")}
+    out = {
+        layer: read(
+            layer,
+            where=nowhere or (task.shown if layer == "pieces" else None),
+            bbox=box,
+            columns=list(columns),
+        )
+        for layer, columns in _READ.items()
+    }
+    return out | {"balance": _balance(job, out, task)}
+
+
+# What pages and drawings show; the rest of a row would only cost memory.
+_READ: Final = {
+    "pieces": (
+        "piece_code", "piece_class", "piece_shape", "state", "group_code", "village_code", "village_name",
+        "patch_code", "area_m2", "net_area_m2", "area_mu",
+    ),
+    "parcels": ("parcel_code", "parcel_class", "issuer_code", "surveyed_area_m2"),
+    "patches": ("patch_code", "land_class", "patch_area_m2"),
+    "villages": ("village_code", "village_name"),
+}  # fmt: skip
+
+
+def _balance(job: Job, layers: Land, task: Task) -> pd.DataFrame:
+    """The unit's areas, and the names of its neighbours without theirs: they are not part of its pages."""
+    groups = pd.concat([layers["pieces"]["group_code"], layers["parcels"]["issuer_code"]]).dropna()
+    codes = sorted({*groups, *groups.str[:12], *layers["villages"]["village_code"].dropna()} - {job.code})
+    own = task.source.read("balance", where=f"code = {quoted(job.code)}")
+    listed = ", ".join(map(quoted, codes)) or "NULL"
+    around = task.source.read("balance", where=f"code IN ({listed})", columns=["level", "code", "name"])
+    return pd.concat([own, around], ignore_index=True) if len(around) else own
 
 
 def _bounds(frames: Iterable[Frame], crs: CRS) -> tuple[float, float, float, float] | None:

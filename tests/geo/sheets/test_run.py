@@ -184,7 +184,7 @@ def test_resuming_after_the_land_changed_makes_the_changed_unit(tmp_path):
     first = put(tmp_path / "w.gpkg")
     made(first, tmp_path / "out")
     pieces = county_tables()["pieces"]
-    pieces.loc[pieces["piece_code"] == W_CODE, "class_reason"] = "复核后改"
+    pieces.loc[pieces["piece_code"] == W_CODE, "piece_class"] = "NEWLY_ADDED"
     changed = put(tmp_path / "w.gpkg", pieces=pieces)
     outcome = made(changed, tmp_path / "out", resume=True)
     assert (outcome.made, outcome.kept) == (1, 2)
