@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import chain, count
 from typing import Final, Literal
@@ -52,6 +52,8 @@ class Frame:
     piece_codes: tuple[str, ...]  # pieces of the page's unit that meet it, sorted
     home_codes: tuple[str, ...] = ()  # of these, the ones whose table row stands here: one map page a piece
     crs: str = ""  # of the corners where the layers have another and must be brought into it: EPSG:4527
+    # Of pieces that further units' pages show: the numbers of those pages, the one with its row first.
+    others: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def map_size_mm(paper: str) -> tuple[float, float]:
@@ -228,6 +230,10 @@ def sheet_frames(
     shown = sorted(set(sheet.tolist()))
     listed = {str(numbers[at]) for at in shown}
     by_sheet = grouped(sheet, len(numbers))
+    row_first = np.lexsort((sheet, ~at_home, piece))
+    on: dict[int, list[str]] = {}
+    for one, there in zip(piece[row_first].tolist(), numbers[sheet[row_first]].tolist(), strict=True):
+        on.setdefault(one, []).append(there)
     frames = []
     for at in shown:
         mine = by_sheet[at]
@@ -250,6 +256,11 @@ def sheet_frames(
                 piece_codes=_listed(codes[piece[mine]]),
                 home_codes=_listed(codes[piece[mine[at_home[mine]]]]),
                 crs=system,
+                others={
+                    str(codes[one]): tuple(there for there in on[one] if there != code)
+                    for one in sorted(piece[mine].tolist(), key=lambda one: str(codes[one]))
+                    if len(on[one]) > 1
+                },
             )
         )
     return frames

@@ -396,7 +396,10 @@ def _page_remarks(frame: Frame, rows: pd.DataFrame, tiles: Sequence[Frame]) -> l
             shown.setdefault(code, []).append(tile.page)
     out = []
     for code, at_home in zip(rows["piece_code"], rows["at_home"], strict=True):
-        if not at_home:
+        others = frame.others.get(code)
+        if others:
+            out.append(f"另见{'、'.join(others)}" if at_home else others[0])
+        elif not at_home:
             out.append(f"第{home[code]}页" if code in home else "见邻页")
         else:
             pages = "、".join(map(str, sorted(shown.get(code, ()))))

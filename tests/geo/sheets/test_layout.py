@@ -83,6 +83,12 @@ def test_a_piece_at_home_on_another_page_is_labelled_here_and_says_where_its_row
     assert sum(total.count for total in page.totals) == 4
 
 
+def test_a_piece_across_sheets_is_sent_to_the_sheet_with_its_row():
+    others = {codes(ONE)[0]: ("J49I303500", "J49I303501")}
+    assert lay(ONE, others=others).entries[0].remark == "另见J49I303500、J49I303501"
+    assert lay(ONE, others=others, home=()).entries[0].remark == "J49I303500"
+
+
 def test_a_piece_that_other_pages_show_too_names_them():
     tiles = [frame(codes(ONE)), frame(codes(ONE), page=3, home=()), frame([], page=1)]
     assert lay(ONE, tiles=tiles).entries[0].remark == "另见第3页"
