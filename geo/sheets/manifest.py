@@ -4,6 +4,7 @@ Every piece has one page where its row stands, so that areas of pages, pieces
 and ledger are one sum.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ from pyproj import CRS
 from geo import schema
 from geo.area import from_cents, mu, to_cents
 from geo.atomic import whole_file
-from geo.errors import BalanceError
+from geo.errors import BalanceError, MismatchError
 from geo.sheets.frames import Frame, frame_shapes
 from geo.sheets.unit import Job, Record
 from geo.standards import code_list
@@ -160,13 +161,23 @@ def prove(frames: Iterable[Frame], pieces: pd.DataFrame) -> None:
 
     Raises
     ------
+    MismatchError
+        If a piece has no code or no area, or two have one code: a fault of the workspace.
     BalanceError
         If a piece has no page of its own, or two.
     """
-    listed = [code for frame in frames for code in frame.home_codes]
-    wanted = pieces["piece_code"].tolist()
-    if sorted(listed) != sorted(wanted):
-        off = sorted(set(wanted) ^ set(listed)) or sorted({code for code in listed if listed.count(code) > 1})
+    wanted = pieces["piece_code"].fillna("")
+    again = "请用 taotu reconcile 重新生成工作区"
+    if (wanted == "").any():
+        raise MismatchError(f"图块层有 {int((wanted == '').sum())} 个图块没有编号；{again}")
+    if wanted.duplicated().any():
+        code = wanted[wanted.duplicated()].iloc[0]
+        raise MismatchError(f"图块层中编号 {code} 出现 {int((wanted == code).sum())} 次，编号应唯一；{again}")
+    if pieces["area_m2"].isna().any():
+        raise MismatchError(f"图块 {wanted[pieces['area_m2'].isna()].iloc[0]} 没有面积；{again}")
+    listed = Counter(code for frame in frames for code in frame.home_codes)
+    off = sorted(set(wanted) ^ set(listed) | {code for code, times in listed.items() if times > 1})
+    if off:
         raise BalanceError(f"图幅与台账不符：图块 {off[0]} 等 {len(off)} 个不在图上或重复")
 
 

@@ -18,11 +18,11 @@ from affine import Affine
 from PIL import Image
 from pyproj import CRS
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from geo.sheets.rasters import (
+    UNREADABLE,
     Bounds,
     Bytes,
     Raster,
@@ -119,14 +119,14 @@ def photo(  # noqa: PLR0913 - what, where, and how fine
         for raster, where in near:
             try:
                 coloured |= canvas.paint(raster, where, known.stretch)
-            except RasterioError:
+            except UNREADABLE:
                 failed.append(raster.path.name)
             if canvas.valid.all():
                 break
     share = canvas.share(corners)
     reasons = [f"影像 {name} 读取失败，请检查文件是否完整" for name in failed]
     if share == 0:
-        return _none("；".join([*reasons, "影像不覆盖本幅"]))
+        return _none("；".join(reasons or ["影像不覆盖本幅"]))
     if share < _FULL:
         reasons.append(f"影像只覆盖本幅的 {share:.0%}，其余留白")
     return Photograph(

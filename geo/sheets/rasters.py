@@ -10,7 +10,7 @@ import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -21,6 +21,7 @@ import numpy.typing as npt
 import rasterio
 from affine import Affine
 from pyproj import CRS
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.vrt import WarpedVRT
@@ -34,6 +35,9 @@ Bounds = tuple[float, float, float, float]  # west, south, east, north
 
 SUFFIXES: Final = (".tif", ".tiff", ".img", ".jp2", ".vrt", ".png", ".jpg")
 STRETCH: Final = (2.0, 98.0)  # percentiles that become black and white where a band has more than 8 bits
+
+# What GDAL says of a damaged block goes through rasterio as it is, and is none of its own errors.
+UNREADABLE: Final = (RasterioError, CPLE_BaseError)
 
 _OPEN: Final = 24  # rasters a worker keeps open
 _SAMPLES: Final = 16  # rasters of a folder that the stretch is taken from
@@ -100,7 +104,7 @@ def rasters(source: str | Path | Sequence[str | Path], *, assume: str | CRS | No
         try:
             with _opened(file) as data:
                 found.append(_described(file, data, assume))
-        except RasterioError as error:
+        except UNREADABLE as error:
             problems.append(f"影像 {file.name} 无法读取：{error}；请检查文件是否完整")
         except MissingDatumError as error:
             placeless = True
@@ -143,7 +147,7 @@ def moved(one: str, other: str, bounds: Bounds) -> Bounds | None:
     """Bounds in another system; None where that system has no place for them."""
     try:
         west, south, east, north = transform_bounds(one, other, *bounds)
-    except (RasterioError, ValueError):
+    except (*UNREADABLE, ValueError):
         return None
     return (west, south, east, north) if np.isfinite([west, south, east, north]).all() else None
 
@@ -238,7 +242,8 @@ def _stretch(found: Sequence[Raster]) -> tuple[tuple[float, float], ...]:
     samples: list[list[npt.NDArray[Any]]] = []
     step = max(1, len(found) // _SAMPLES)
     for raster in found[::step]:
-        with _opened(raster.path) as data:
+        # A file that is damaged inside is told on the pages that need it.
+        with suppress(*UNREADABLE), _opened(raster.path) as data:
             bands, palette = shown_bands(data)
             if palette is not None or data.dtypes[bands[0] - 1] == _EIGHT_BITS:
                 continue

@@ -351,6 +351,21 @@ def test_a_file_that_breaks_off_gives_a_reason_and_the_rest_is_drawn(tmp_path):
     assert found.covered_share == pytest.approx(0.5, abs=0.02)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("system", [ZONE_38, ZONE_39])
+def test_a_large_file_cut_short_is_told_however_it_is_read(tmp_path, dtype, system):
+    noise = np.random.default_rng(1).integers(0, 250, (3, 1100, 1200)).astype(dtype)
+    whole = write(tmp_path / "whole.tif", noise, north=Y0 + 1100)
+    (tmp_path / "cut.tif").write_bytes(whole.read_bytes()[:200_000])
+    whole.unlink()
+    corners = frame(X0 + 200, Y0, 500, 440)
+    if system != ZONE_38:
+        corners = np.array(transform(ZONE_38, system, *corners.T)).T
+    found = photo(tmp_path, corners, system)
+    assert "cut.tif 读取失败" in found.reason
+    assert "不覆盖" not in found.reason
+
+
 @pytest.mark.skipif(not SHARED.exists(), reason="the shared rasters are not here")
 @pytest.mark.parametrize("name", ["cogeo.tif", "RGB.byte.tif", "SRTM.tif"])
 def test_real_rasters_are_drawn_in_their_own_system_and_in_another(name):
