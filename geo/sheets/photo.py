@@ -182,6 +182,8 @@ class _Canvas:
             colours, shown = self._read(data, bands, part, way)
         else:
             colours, shown = self._warp(data, raster, bands, part, way)
+        if colours.dtype.kind == "f":  # a raster of floats seldom says that what is no number is no data
+            shown = shown & np.isfinite(colours).all(axis=0)
         image = _eight_bits(colours, palette, stretch)
         rows, columns = part
         new = shown & ~self.valid[rows, columns]

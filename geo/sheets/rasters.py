@@ -103,7 +103,10 @@ def rasters(source: str | Path | Sequence[str | Path], *, assume: str | CRS | No
     for file in files:
         try:
             with _opened(file) as data:
-                found.append(_described(file, data, assume))
+                if any("complex" in dtype for dtype in data.dtypes):
+                    problems.append(f"影像 {file.name} 的像元是复数，不能作底图；请换成正射影像")
+                else:
+                    found.append(_described(file, data, assume))
         except UNREADABLE as error:
             problems.append(f"影像 {file.name} 无法读取：{error}；请检查文件是否完整")
         except MissingDatumError as error:

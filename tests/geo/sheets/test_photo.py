@@ -351,6 +351,22 @@ def test_a_file_that_breaks_off_gives_a_reason_and_the_rest_is_drawn(tmp_path):
     assert found.covered_share == pytest.approx(0.5, abs=0.02)
 
 
+def test_what_is_no_number_is_no_data(tmp_path):
+    bare = flat([0.5], dtype="float32").copy()
+    bare[:, :, :200] = np.nan
+    found = photo(write(tmp_path / "a.tif", bare), frame(X0 + 100, Y0 + 20, 200, 100), ZONE_38)
+    assert "只覆盖本幅的 50%" in found.reason
+    write(tmp_path / "a.tif", np.full_like(bare, np.nan))
+    close()
+    assert photo(tmp_path, frame(X0 + 100, Y0 + 20, 200, 100), ZONE_38).jpeg is None
+
+
+def test_complex_numbers_are_no_picture(tmp_path):
+    write(tmp_path / "radar.tif", flat([1], dtype="complex64"))
+    with pytest.raises(InputError, match=r"radar\.tif 的像元是复数"):
+        rasters(tmp_path)
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 @pytest.mark.parametrize("system", [ZONE_38, ZONE_39])
 def test_a_large_file_cut_short_is_told_however_it_is_read(tmp_path, dtype, system):
