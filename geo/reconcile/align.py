@@ -68,6 +68,11 @@ class Alignment:
     findings: pd.DataFrame
 
 
+_Described = tuple[
+    dict[str, object], Movement | None, str
+]  # row of shifts, what to apply, rule of its finding
+
+
 class _Batch(NamedTuple):
     """Parcels that were drawn together."""
 
@@ -149,6 +154,7 @@ def align(  # noqa: PLR0913 - two layers, where the rows belong, and how
         found = [pair for pairs in pool.map(one, batches) for pair in pairs]
     _require_known(given, [batch for batch, _ in found])
     described = [_described(batch, result, given, settings, names or {}) for batch, result in found]
+    described = _with_their_file(found, described, parcels, shapes)
     table = conform(pd.DataFrame([row for row, _, _ in described]), "shifts")
     table = table.sort_values("shift_key", kind="stable").reset_index(drop=True)
     if stop and (waiting := [row for row, _, rule in described if rule == "shift_far"]):
@@ -332,13 +338,13 @@ def _doubt(result: Match, count: int, settings: AlignSettings) -> str:
     return ""
 
 
-def _described(  # noqa: PLR0911 - one return a verdict
+def _described(
     batch: _Batch,
     result: Match | None,
     given: dict[str, GivenShift],
     settings: AlignSettings,
     names: dict[str, str],
-) -> tuple[dict[str, object], Movement | None, str]:
+) -> _Described:
     """A row of shifts, the movement to apply if any, and the rule of the finding it makes."""
     decision = given.get(batch.key) or given.get(batch.village)
     row: dict[str, object] = {
@@ -361,8 +367,14 @@ def _described(  # noqa: PLR0911 - one return a verdict
         return row | {"reason": f"可比对的只有 {len(batch.meant)} 个，无法判断偏移"}, None, "shift_unknown"
     if result is None:
         return row | {"reason": f"{doubt}；未作移动"}, None, "parcels_do_not_fit"
+    return _verdict(row, result, doubt, settings, accepted=decision is not None and decision.accepted)
+
+
+def _verdict(  # noqa: PLR0911 - one return a verdict
+    row: dict[str, object], result: Match, doubt: str, settings: AlignSettings, *, accepted: bool
+) -> _Described:
+    """What becomes of a batch for which a movement was found."""
     size = _size(result)
-    accepted = decision is not None and decision.accepted
     off = f"整体偏{row['direction']} {size:.2f} m（中误差 {result.error_m:.2f} m）"
     if result.matched_share < settings.min_matched_share:
         return row | {"reason": f"{doubt}；未作移动"}, None, "parcels_do_not_fit"
@@ -372,10 +384,12 @@ def _described(  # noqa: PLR0911 - one return a verdict
             result.movement,
             "shift_given",
         )
-    far = size > settings.stop_m and not settings.accept_far
-    if far and result.second_peak <= settings.max_second_peak:
+    if size > settings.stop_m and result.second_peak <= settings.max_second_peak:
         more = f"；{doubt}" if doubt else ""
-        return row | {"reason": f"{off}，待确认{more}"}, None, "shift_far"
+        if not settings.accept_far:
+            return row | {"reason": f"{off}，待确认{more}"}, None, "shift_far"
+        # Roughly in its place serves better than surely out of it, and someone accepted it.
+        return row | {"accepted": True, "reason": f"{off}，已改正{more}"}, result.movement, "shift_large"
     if doubt:
         return row | {"reason": f"可能{off}，但{doubt}；未作移动"}, None, "shift_doubtful"
     if size < max(settings.least_m, settings.least_sigmas * result.error_m):
@@ -385,6 +399,41 @@ def _described(  # noqa: PLR0911 - one return a verdict
     return row | {"accepted": True, "reason": f"{off}，已改正{rough}"}, result.movement, rule
 
 
+def _with_their_file(
+    found: list[tuple[_Batch, Match | None]],
+    described: list[_Described],
+    parcels: GeoDataFrame,
+    shapes: Geometries,
+) -> list[_Described]:
+    """Strays of a file go where the rest of it goes, if what they say themselves is no other place.
+
+    A file has one datum; too few of its parcels in a neighbouring village could not tell it alone.
+    """
+    files = parcels["source_file"].fillna("").to_numpy(dtype=object)
+    file_of = [str(pd.Series(files[batch.rows]).mode().iloc[0]) for batch, _ in found]
+    sure: dict[str, tuple[_Batch, Match]] = {}
+    for file, (batch, result), (row, movement, _) in zip(file_of, found, described, strict=True):
+        trusted = movement is not None and result is not None and row["confidence"] in {"high", "medium"}
+        if file and trusted and (file not in sure or len(batch.rows) > len(sure[file][0].rows)):
+            sure[file] = batch, result  # type: ignore[assignment] # trusted has a result
+    out: list[_Described] = []
+    for file, (batch, result), (row, movement, rule) in zip(file_of, found, described, strict=True):
+        rough = row["confidence"] == "low" and rule in {"shift_doubtful", "shift_large"}
+        if rough and result is not None and file in sure:
+            home, theirs = sure[file]
+            apart = _between(result.movement, theirs.movement, shapes[batch.rows])
+            if apart <= _SAME_SIGMAS * float(np.hypot(result.error_m, theirs.error_m)):
+                reason = f"自身只能粗测，与同一文件 {file} 在村 {home.village} 的偏移一致，按其改正"
+                moved = row | _motion(theirs.movement) | {"accepted": True, "reason": reason}
+                out.append((moved, theirs.movement, "shift_large"))
+                continue
+        out.append((row, movement, rule))
+    return out
+
+
+_SAME_SIGMAS: Final = 4.0  # errors of few parcels are understated
+
+
 def _size(result: Match) -> float:
     """How far parcels lie off on average, turn and scale included, m."""
     move = result.movement
@@ -392,8 +441,9 @@ def _size(result: Match) -> float:
     return float(np.hypot(np.hypot(move.dx_m, move.dy_m), turned))
 
 
-def _figures(result: Match) -> dict[str, object]:
-    move = result.movement
+def _motion(move: Movement) -> dict[str, object]:
+    """A movement as columns of shifts."""
+    turned, grown = move.rotation_rad != 0, move.scale != 1
     return {
         "distance_m": round(float(np.hypot(move.dx_m, move.dy_m)), 3),
         "direction": _direction(-move.dx_m, -move.dy_m),
@@ -403,7 +453,12 @@ def _figures(result: Match) -> dict[str, object]:
         "scale_ppm": (move.scale - 1) * 1e6,
         "origin_x_m": move.origin_x,
         "origin_y_m": move.origin_y,
-        "model": result.model,
+        "model": "similarity" if grown else "rigid" if turned else "translation",
+    }
+
+
+def _figures(result: Match) -> dict[str, object]:
+    return _motion(result.movement) | {
         "error_m": round(result.error_m, 4),
         "rms_m": round(result.rms_m, 4),
         "median_m": round(result.median_m, 4),
@@ -415,25 +470,13 @@ def _figures(result: Match) -> dict[str, object]:
     }
 
 
-def _decided(row: dict[str, object], decision: GivenShift) -> tuple[dict[str, object], Movement | None, str]:
+def _decided(row: dict[str, object], decision: GivenShift) -> _Described:
     """A row as someone decided it; what was measured stays beside it."""
     move = decision.movement
     if not decision.accepted or move is None:
         return row | {"reason": "依据 --align 文件不移动"}, None, "shift_declined"
-    row |= {
-        "accepted": True,
-        "confidence": "given",
-        "distance_m": round(float(np.hypot(move.dx_m, move.dy_m)), 3),
-        "direction": _direction(-move.dx_m, -move.dy_m),
-        "dx_m": move.dx_m,
-        "dy_m": move.dy_m,
-        "rotation_deg": float(np.rad2deg(move.rotation_rad)),
-        "scale_ppm": (move.scale - 1) * 1e6,
-        "origin_x_m": move.origin_x,
-        "origin_y_m": move.origin_y,
-        "model": "similarity",
-        "reason": "依据 --align 文件给定的参数改正",
-    }
+    reason = "依据 --align 文件给定的参数改正"
+    row |= _motion(move) | {"accepted": True, "confidence": "given", "reason": reason}
     return row, move, "shift_given"
 
 

@@ -348,7 +348,7 @@ def test_what_another_crew_drew_is_moved_by_itself(laid_county, east, north):
     assert row_of(got, keys.item())["accepted"]
 
 
-@pytest.mark.parametrize("shift", [1.2, 3.0, 30.0])
+@pytest.mark.parametrize("shift", [1.2, 3.0])
 def test_a_group_too_small_to_be_sure_of_is_told_from_its_village_and_neither_moves(laid_county, shift):
     group = f"{UPPER}02"
     parcels = only(laid_county, UPPER)
@@ -360,6 +360,31 @@ def test_a_group_too_small_to_be_sure_of_is_told_from_its_village_and_neither_mo
     assert (row["confidence"], row["batch"], row["parcel_count"]) == ("low", group, 189)
     assert row["dx_m"] == pytest.approx(-shift, abs=0.4)
     assert got.findings["row_code"].tolist() == [f"{UPPER}/{group}"]
+
+
+def test_a_rough_group_far_off_is_laid_near_its_place_once_far_shifts_are_accepted(laid_county):
+    group = f"{UPPER}02"
+    parcels = only(laid_county, UPPER)
+    theirs = parcels["issuer_code"].eq(group).to_numpy(dtype=bool)
+    parcels = moved(parcels, theirs, Movement(dx_m=30.0))
+    got = laid(laid_county, parcels, accept_far=True, max_error_m=0.15)
+    assert miss(got, laid_county)[theirs].mean() < 0.4
+    assert miss(got, laid_county)[~theirs].max() == 0
+    assert row_of(got, f"{UPPER}/{group}")["confidence"] == "low"
+
+
+def test_strays_of_a_file_go_with_the_rest_of_it(laid_county):
+    lower = laid_county.parcels["issuer_code"].str[:12].eq(LOWER).to_numpy(dtype=bool)
+    strays = np.flatnonzero(~lower)[:40]
+    off = lower.copy()
+    off[strays] = True
+    parcels = moved(laid_county.parcels, off, Movement(dx_m=60.0, dy_m=-40.0))
+    parcels["source_file"] = np.where(off, "b.shp", "a.shp")
+    got = laid(laid_county, parcels, accept_far=True)
+    assert miss(got, laid_county)[off].mean() < 0.2
+    row = row_of(got, f"{UPPER}/b.shp")
+    assert row["accepted"]
+    assert "同一文件 b.shp" in row["reason"]
 
 
 def test_a_small_group_is_moved_by_itself_and_said_to_be_rough(laid_county):
