@@ -51,7 +51,8 @@ GEOMETRIES: Final = {
 }
 
 _SUFFIX: Final = ".gpkg"
-_LATER: Final = {"parcels_original", "sheets"}  # layers that workspaces of this version did not have from the beginning
+# Layers that workspaces of this version did not have from the beginning.
+_LATER: Final = {"parcels_original", "sheets"}
 _ARROW: Final = {"str": pa.string(), "float": pa.float64(), "bool": pa.bool_(), "Int64": pa.int64()}
 _WRITING: Final = {
     # The standard wants a date of last change in the file; the run's identity is in ``runs``.

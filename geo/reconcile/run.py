@@ -398,9 +398,7 @@ def village_part(work: _Work, patches: GeoDataFrame, *, jobs: int) -> VillagePar
         size, total = int((~large).sum()), raw[~large].sum()
         text = f"{size} 个小于 {DUST_M2} m² 的碎屑共 {total:.4f} m²，四舍五入为 0.00，计入已确权"
         village = patches["village_code"].iloc[0]
-        notes.append(
-            findings("dust_fragments", text, layer="pieces", row_code=village, village_code=village)
-        )
+        notes.append(findings("dust_fragments", text, layer="pieces", row_code=village, village_code=village))
     shaped, row, raw = shaped[large].reset_index(drop=True), row[large], raw[large]
 
     left = np.bincount(row, raw, len(patches))
