@@ -1,8 +1,8 @@
 """A QGIS atlas of given frames, headless: run by `benchmarks.sheets` with the system's own Python.
 
 Arguments: workspace, mosaic, frames, output folder, dpi. The last line printed
-is JSON. The layout has what QGIS gives without programming: map, title, scale
-bar and a table of the pieces are there, bar codes and key numbers are not.
+is JSON. The page is far barer than ours: map, title and scale bar, without
+tables, hatching, neat lines, adjoining index, bar codes and key numbers.
 """
 
 import json
@@ -16,6 +16,7 @@ from qgis.core import (
     QgsLayoutExporter,
     QgsLayoutItemLabel,
     QgsLayoutItemMap,
+    QgsLayoutItemPage,
     QgsLayoutItemScaleBar,
     QgsLayoutPoint,
     QgsLayoutSize,
@@ -26,6 +27,7 @@ from qgis.core import (
     QgsSingleSymbolRenderer,
     QgsTextBufferSettings,
     QgsTextFormat,
+    QgsUnitTypes,
     QgsVectorLayer,
     QgsVectorLayerSimpleLabeling,
 )
@@ -77,15 +79,20 @@ def main() -> None:  # noqa: PLR0915 - a layout is a row of settings
     pieces.setLabelsEnabled(True)
     for layer in (mosaic, parcels, patches, pieces, frames):
         project.addMapLayer(layer)
+    project.setCrs(pieces.crs())
+    if not all(layer.isValid() for layer in (mosaic, parcels, patches, pieces, frames)):
+        raise SystemExit("a layer cannot be read")
     layout = QgsPrintLayout(project)
     layout.initializeDefaults()
-    layout.pageCollection().page(0).setPageSize("A3")
+    layout.pageCollection().page(0).setPageSize("A3", QgsLayoutItemPage.Landscape)
     layout.renderContext().setDpi(float(DPI))
     drawn = QgsLayoutItemMap(layout)
     layout.addLayoutItem(drawn)
     drawn.attemptMove(QgsLayoutPoint(*MAP[:2]))
     drawn.attemptResize(QgsLayoutSize(*MAP[2:]))
     drawn.setLayers([pieces, patches, parcels, mosaic])
+    drawn.setKeepLayerSet(True)
+    drawn.setCrs(pieces.crs())
     drawn.setFrameEnabled(True)
     drawn.setAtlasDriven(True)
     drawn.setAtlasScalingMode(QgsLayoutItemMap.Fixed)
@@ -97,7 +104,7 @@ def main() -> None:  # noqa: PLR0915 - a layout is a row of settings
     layout.addLayoutItem(title)
     bar = QgsLayoutItemScaleBar(layout)
     bar.setLinkedMap(drawn)
-    bar.applyDefaultSize()
+    bar.applyDefaultSize(QgsUnitTypes.DistanceMeters)
     bar.attemptMove(QgsLayoutPoint(120, 260))
     layout.addLayoutItem(bar)
     atlas = layout.atlas()

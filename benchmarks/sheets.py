@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
@@ -28,6 +29,7 @@ from benchmarks.pipeline import inputs
 from geo import workspace
 from geo.pipeline import reconcile_files
 from geo.sample import SampleSettings, county, deliver
+from geo.sheets import run, unit
 from geo.sheets.draw import pdf
 from geo.sheets.run import By, SheetSettings, make_sheets
 
@@ -68,26 +70,36 @@ def whole_set(folder: Path, by: By = "group", jobs: int = 1, *, photo: bool = Tr
     }
 
 
-def again_and_again(folder: Path, count: int) -> dict[str, Any]:
-    """``count`` sheets in one process, and the most memory it held after each tenth of them."""
-    from geo.sheets import run, unit  # noqa: PLC0415 - the parts of a run, in this one process
-
+def _parts(folder: Path, out: Path) -> tuple[unit.Task, list[unit.Job]]:
+    """What a worker of a run gets: what all units have in common, and the units."""
     work = workspace.open(folder / "county.gpkg")
     settings = SheetSettings()
-    paint = settings.painting.on(folder / "dom.tif", county_name="", crs=work.crs)
     pieces = run._pieces(work, settings.shapes)  # noqa: SLF001 - as the run itself does
     frames = run._frames(work, pieces, "group", settings)  # noqa: SLF001
-    jobs = list(run._units(frames, "group", []))  # noqa: SLF001
-    shown = run._condition(settings.shapes)  # noqa: SLF001
+    task = unit.Task(
+        source=work,
+        out=out,
+        formats=("pdf",),
+        shown=run._condition(settings.shapes),  # noqa: SLF001
+        measured=run._condition(settings.measured_shapes),  # noqa: SLF001
+        paint=settings.painting.on(folder / "dom.tif", county_name="", crs=work.crs),
+        identity="",
+        dxf=settings.dxf,
+        decimals=settings.decimals,
+        dpi=settings.dpi,
+        resume=False,
+    )
+    return task, list(run._units(frames, "group", []))  # noqa: SLF001
+
+
+def again_and_again(folder: Path, count: int) -> dict[str, Any]:
+    """``count`` sheets in one process, and the memory it held after each tenth of them."""
+    task, jobs = _parts(folder, Path())
     held, done = [], 0
     for job in cycle(jobs):
-        layers = {"pieces": work.read("pieces", where=shown, bbox=unit._bounds(job.frames, work.crs))}  # noqa: SLF001
-        layers |= {
-            layer: work.read(layer, bbox=unit._bounds(job.frames, work.crs))  # noqa: SLF001
-            for layer in ("parcels", "patches", "villages")
-        }
+        layers = unit.land(job, task)
         for frame in job.frames:
-            pages, _ = paint(frame, unit._within(frame, layers), job.frames)  # noqa: SLF001
+            pages, _ = task.paint(frame, unit._within(frame, layers), job.frames)  # noqa: SLF001
             pdf(pages)
             done += 1
             if done % max(1, count // 10) == 0:
@@ -136,33 +148,25 @@ def atlas(folder: Path, dpi: int) -> dict[str, Any] | None:
 
 
 def taotu_of_twenty(folder: Path) -> dict[str, Any]:
-    """Ours of as many map pages, from open workspace to written files."""
+    """Ours of as many map pages, from a workspace to written files."""
     start, before = time.perf_counter(), time.process_time()
-    from geo.sheets import run, unit  # noqa: PLC0415 - the parts of a run, in this one process
-
-    work = workspace.open(folder / "county.gpkg")
-    settings = SheetSettings()
-    paint = settings.painting.on(folder / "dom.tif", county_name="", crs=work.crs)
-    pieces = run._pieces(work, settings.shapes)  # noqa: SLF001 - as the run itself does
-    frames = run._frames(work, pieces, "group", settings)  # noqa: SLF001
-    maps = islice((frame for frame in frames if frame.kind == "map"), ATLAS_SHEETS)
-    count = 0
     with tempfile.TemporaryDirectory() as out:
-        for frame in maps:
-            box = unit._bounds([frame], work.crs)  # noqa: SLF001
-            layers = {"pieces": work.read("pieces", where=run._condition(settings.shapes), bbox=box)}  # noqa: SLF001
-            layers |= {layer: work.read(layer, bbox=box) for layer in ("parcels", "patches", "villages")}
-            drawn, _ = paint(frame, layers, [frame])
+        task, jobs = _parts(folder, Path(out))
+        maps = ((job, frame) for job in jobs for frame in job.frames if frame.kind == "map")
+        count = 0
+        for job, frame in islice(maps, ATLAS_SHEETS):
+            one = replace(job, frames=(frame,))
+            drawn, _ = task.paint(frame, unit.land(one, task), job.frames)
             (Path(out) / f"{frame.key}.pdf").write_bytes(pdf(drawn))
             count += 1
     return {"sheets": count, "wall_s": time.perf_counter() - start, "cpu_s": time.process_time() - before}
 
 
-def _told(run: Run) -> str:
-    sheets = run.result["sheets"]
+def _told(done: Run) -> str:
+    sheets = done.result["sheets"]
     return (
-        f"| {run.name} | {sheets} | {run.wall_s:.1f} | {run.cpu_s:.1f} | {sheets / run.wall_s:.1f} "
-        f"| {sheets / run.cpu_s:.1f} | {run.peak_mb:.0f} | {run.load:.1f} |"
+        f"| {done.name} | {sheets} | {done.wall_s:.1f} | {done.cpu_s:.1f} | {sheets / done.wall_s:.1f} "
+        f"| {sheets / done.cpu_s:.1f} | {done.peak_mb:.0f} | {done.load:.1f} |"
     )
 
 
