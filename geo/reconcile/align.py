@@ -23,7 +23,8 @@ from geopandas import GeoDataFrame
 from geo.errors import MismatchError, ShiftError
 from geo.findings import findings, joined
 from geo.movement import GivenShift, Movement
-from geo.reconcile.match import Match, Part, match, together
+from geo.reconcile.edges import together
+from geo.reconcile.match import Match, Part, match
 from geo.reconcile.overlay import cores
 from geo.schema import column_names, conform
 

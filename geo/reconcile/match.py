@@ -1,15 +1,12 @@
 """Where one set of outlines lies best on another: found from the outlines alone, with an honest error.
 
-Every outline is cut into short edges that know which way is out. Summed on a
-raster as vectors, edges that two neighbours share cancel, and what is left
-correlates in one sharp peak, however far off the map lies. From there edges
-are paired with the nearest edge that faces the same way, and the movement is
-the one that brings them together, by least squares in which an edge without a
-partner has no say.
+A raster of their edges tells every place where they may lie, however far off.
+From there edges are paired with the nearest edge that faces the same way, and
+the movement is the one that brings them together, by least squares in which an
+edge without a partner has no say.
 
-Sources: phase-plane registration by FFT after Kuglin and Hines (1975);
-point-to-line matching after Chen and Medioni (1992); mixture weights after
-Dempster, Laird and Rubin (1977); errors by the sandwich of White (1980),
+Sources: point-to-line matching after Chen and Medioni (1992); mixture weights
+after Dempster, Laird and Rubin (1977); errors by the sandwich of White (1980),
 summed within each outline first, as one hand drew it in one go.
 """
 
@@ -17,38 +14,30 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-import scipy.fft
-import shapely
-from scipy.ndimage import gaussian_filter, maximum_filter
 from scipy.spatial import cKDTree
 
 from geo.movement import Movement
-
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.intp]
-Geometries = npt.NDArray[np.object_]
+from geo.reconcile.correlate import LOBE_M, Surface, coarse, peaks, second_nearby
+from geo.reconcile.edges import (
+    Edges,
+    Floats,
+    Geometries,
+    Rows,
+    by_place,
+    chosen,
+    edges,
+    moved,
+    near,
+    thinned,
+    together,
+    within,
+)
 
 Columns = tuple[int, ...]
 
-_FAR_OUT: Final = 3.0  # quartile ranges beyond the quartiles (Tukey's outer fence): what lies there is astray
-_FAR_OUT_M: Final = 500.0  # and this much more, for a hamlet's sake
-_LARGEST_M: Final = 20_000.0
-
-_STEP_M: Final = 8.0  # longest edge
-_PIXEL_M: Final = 6.0  # of the raster that finds a shift of any size
-_MOST_PIXELS: Final = 500  # on a side: beyond, pixels grow
-_LOBE_M: Final = 15.0  # two tops of that raster nearer than this are one
 _CLEAR: Final = 0.5  # a second top up to this share of the first needs no second look
 _CANDIDATES: Final = 4
 _TURNS_DEG: Final = (-0.5, -0.25, 0.25, 0.5)
-
-_FINE_PIXEL_M: Final = 1.5  # of the raster that looks for a second place nearby
-_FINE_REACH_M: Final = 33.0
-_FINE_TILE_M: Final = 222.0
-_FINE_TILES: Final = 6
-_FINE_LOBE_M: Final = 3.0  # two tops of that raster nearer than this are one
-_FINE_LOBE_SPREADS: Final = 2.5  # or than this many times the noise of the outlines
 
 _FACING_M: Final = 10.0  # edges that face opposite ways are as far apart as edges twice this distance away
 _AGREE: Final = 0.9  # cosine of the angle between paired edges
@@ -67,15 +56,6 @@ _INSET, _TURN, _GROWTH = 2, 3, 4  # columns of the design, after the shift's two
 _TRANSLATION: Final = (0, 1, _INSET)
 _RIGID: Final = (0, 1, _INSET, _TURN)
 _SIMILARITY: Final = (0, 1, _INSET, _TURN, _GROWTH)
-
-
-class Edges(NamedTuple):
-    """Short pieces of outlines."""
-
-    point: Floats  # n x 2, middle of each, m
-    out: Floats  # n x 2, unit vector that leaves the polygon
-    length: Floats  # n, m
-    of: Rows  # n, polygon of each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,71 +88,6 @@ class Match:
     parts: tuple[Part, ...] = ()  # by label, where labels were given
 
 
-def edges(polygons: Geometries, step: float = _STEP_M) -> Edges:
-    """Outlines cut into edges of at most ``step`` metres.
-
-    Parameters
-    ----------
-    polygons : array of Polygon or MultiPolygon, n
-        In metres. Empty and missing ones give no edges.
-    step : float
-        m
-
-    Returns
-    -------
-    Edges
-        In order of polygons and along each ring, holes too.
-    """
-    shapes, owner = shapely.get_parts(shapely.orient_polygons(polygons), return_index=True)
-    rings, of_shape = shapely.get_rings(shapes, return_index=True)
-    xy, ring = shapely.get_coordinates(rings, return_index=True)
-    if not len(xy):
-        return Edges(np.empty((0, 2)), np.empty((0, 2)), np.empty(0), np.empty(0, dtype=np.intp))
-    x, y = np.ascontiguousarray(xy.T)
-    east, north = np.diff(x), np.diff(y)
-    length = np.sqrt(east * east + north * north)
-    seen = np.flatnonzero((ring[1:] == ring[:-1]) & (length > 0))
-    count = np.ceil(length[seen] / step).astype(np.intp)
-    side = np.repeat(seen, count)
-    nth = np.arange(len(side)) - np.repeat(np.cumsum(count) - count, count)
-    parts = np.repeat(count, count)
-    share, length, east, north = (nth + 0.5) / parts, length[side], east[side], north[side]
-    return Edges(
-        _columns(x[side] + share * east, y[side] + share * north),
-        _columns(north / length, -east / length),
-        length / parts,
-        owner[of_shape[ring[side]]],
-    )
-
-
-def _columns(x: Floats, y: Floats) -> Floats:
-    """Points as n x 2, each column in one run of memory: numpy is slow over rows of two."""
-    return np.stack((x, y)).T
-
-
-def together(polygons: Geometries) -> npt.NDArray[np.bool_]:
-    """Which polygons lie with the others: one that was placed on the far side of the county does not.
-
-    Parameters
-    ----------
-    polygons : array of Polygon or MultiPolygon, n
-        In metres. Empty and missing ones lie nowhere.
-
-    Returns
-    -------
-    array of bool, n
-    """
-    bounds = shapely.bounds(polygons)
-    inside = np.zeros(len(bounds), dtype=bool)
-    drawn = np.isfinite(bounds).all(axis=1)
-    if not drawn.any():
-        return inside
-    low, high = np.quantile(bounds[drawn], (0.25, 0.75), axis=0)
-    beyond = _FAR_OUT * float((high - low).max()) + _FAR_OUT_M
-    inside[drawn] = ((bounds[drawn] >= low - beyond) & (bounds[drawn] <= high + beyond)).all(axis=1)
-    return inside
-
-
 def match(
     outlines: Geometries, onto: Geometries, *, labels: Rows | None = None, reach_m: float = 150.0
 ) -> Match | None:
@@ -193,14 +108,14 @@ def match(
     Match, or None
         None where too little lies near to say anything at all.
     """
-    chosen = np.flatnonzero(together(outlines))
-    chosen = chosen[_by_place(outlines[chosen])]
-    moving = edges(outlines[chosen])
+    rows = np.flatnonzero(together(outlines))
+    rows = rows[by_place(outlines[rows])]
+    moving = edges(outlines[rows])
     if not len(moving.of):
         return None
     frame = (moving.point.min(axis=0) - reach_m, moving.point.max(axis=0) + reach_m)
-    there = edges(_near(onto, frame))
-    there = _chosen(there, _within(there.point, frame))
+    there = edges(near(onto, frame))
+    there = chosen(there, within(there.point, frame))
     if min(len(moving.of), len(there.of)) < _LEAST_PAIRS:
         return None
     scene = _scene(moving, there)
@@ -209,8 +124,8 @@ def match(
     if found is None:
         return None
     state, solution = found
-    second = max(second, _second_nearby(scene, state, solution.spread))
-    return _judged(scene, state, second, np.zeros(0, dtype=np.intp) if labels is None else labels[chosen])
+    second = max(second, second_nearby(moving, there, _movement(scene, state), solution.spread))
+    return _judged(scene, state, second, np.zeros(0, dtype=np.intp) if labels is None else labels[rows])
 
 
 class _State(NamedTuple):
@@ -252,38 +167,6 @@ class _Solution(NamedTuple):
     gain: float  # log likelihood a metre of outline, over that of none having a partner
 
 
-def _by_place(polygons: Geometries) -> Rows:
-    """An order that does not know the order of rows."""
-    return np.lexsort(shapely.bounds(polygons).T)
-
-
-def _near(polygons: Geometries, frame: tuple[Floats, Floats]) -> Geometries:
-    """Those that reach into a frame, by place; one that is larger than any field has a vertex astray."""
-    (west, south), (east, north) = frame
-    low, high = np.split(shapely.bounds(polygons), 2, axis=1)
-    near = (low <= (east, north)).all(axis=1) & (high >= (west, south)).all(axis=1)
-    near &= (high - low <= _LARGEST_M).all(axis=1)
-    return polygons[near][_by_place(polygons[near])]
-
-
-def _chosen(these: Edges, which: npt.NDArray[np.bool_] | Rows) -> Edges:
-    rows = np.flatnonzero(which) if which.dtype == bool else which
-    point, out = (_columns(*both.T[:, rows]) for both in (these.point, these.out))
-    return Edges(point, out, these.length[rows], these.of[rows])
-
-
-def _within(point: Floats, frame: tuple[Floats, Floats]) -> npt.NDArray[np.bool_]:
-    (west, south), (east, north) = frame
-    x, y = point[:, 0], point[:, 1]
-    return np.asarray((x >= west) & (x <= east) & (y >= south) & (y <= north))
-
-
-def _thinned(these: Edges, most: int) -> Edges:
-    if len(these.of) <= most:
-        return these
-    return _chosen(these, np.linspace(0, len(these.of) - 1, most).astype(np.intp))
-
-
 def _scene(moving: Edges, there: Edges) -> _Scene:
     origin = np.average(moving.point, axis=0, weights=moving.length)
     radius = float(np.sqrt(((moving.point - origin) ** 2).sum(axis=1).mean()))
@@ -302,23 +185,16 @@ def _movement(scene: _Scene, state: _State) -> Movement:
     )
 
 
-def _moved(these: Edges, move: Movement) -> Edges:
-    cos, sin = np.cos(move.rotation_rad), np.sin(move.rotation_rad)
-    return these._replace(point=move(these.point), out=these.out @ np.array([[cos, sin], [-sin, cos]]))
-
-
 def _paired(scene: _Scene, these: Edges, state: _State, reach: float) -> _Pairs | None:
     """Pairs within ``reach``; None where they are too few."""
-    moved = _moved(these, _movement(scene, state))
+    laid = moved(these, _movement(scene, state))
     limit = np.hypot(reach * 1.5, _FACING_M * np.sqrt(2 - 2 * _AGREE))
-    distance, nearest = scene.tree.query(
-        np.c_[moved.point, moved.out * _FACING_M], distance_upper_bound=limit
-    )
+    distance, nearest = scene.tree.query(np.c_[laid.point, laid.out * _FACING_M], distance_upper_bound=limit)
     rows = np.flatnonzero(np.isfinite(distance))
     partner = np.asarray(nearest, dtype=np.intp)
     normal = scene.there.out[partner[rows]]
-    gap = ((scene.there.point[partner[rows]] - moved.point[rows]) * normal).sum(axis=1)
-    good = ((normal * moved.out[rows]).sum(axis=1) > _AGREE) & (np.abs(gap) < reach)
+    gap = ((scene.there.point[partner[rows]] - laid.point[rows]) * normal).sum(axis=1)
+    good = ((normal * laid.out[rows]).sum(axis=1) > _AGREE) & (np.abs(gap) < reach)
     rows, normal, gap = rows[good], normal[good], gap[good]
     if len(rows) < _LEAST_PAIRS:
         return None
@@ -365,7 +241,7 @@ def _after(state: _State, step: Floats) -> _State:
 
 def _settled(scene: _Scene, state: _State) -> tuple[_State, _Solution] | None:
     """Pair and move, round by round, with partners ever nearer."""
-    few = _thinned(scene.moving, _POINTS)
+    few = thinned(scene.moving, _POINTS)
     spread = _RADII_M[0] / 3
     for reach in _RADII_M:
         pairs = _paired(scene, few, state, reach)
@@ -376,137 +252,37 @@ def _settled(scene: _Scene, state: _State) -> tuple[_State, _Solution] | None:
     return state, solution
 
 
-class _Surface(NamedTuple):
-    """Agreement at every shift within a reach: rows northward, columns eastward, the middle unmoved."""
-
-    score: Floats
-    pixel: float
-
-
-class _Start(NamedTuple):
-    """A place to begin from, and how far it stands out, in standard deviations of the surface."""
-
-    state: _State
-    height: float
-
-
 def _begin(scene: _Scene, reach: float) -> tuple[_State, float]:
     """The best place within ``reach`` and how near the second best comes to it, as a share."""
-    starts = _peaks(_coarse(scene.moving, scene.there, reach), 0.0)
-    if _second(starts) <= _CLEAR:
-        return starts[0].state, _second(starts)
-    # Outlines cancel where they meet, so a small village shows little; the directions of all edges show more.
-    starts = []
+    tops = peaks(coarse(scene.moving, scene.there, reach), _CANDIDATES)
+    if _second([top.height for top in tops]) <= _CLEAR:
+        return _State(tops[0].shift), _second([top.height for top in tops])
+    # In doubt the sides of the edges have their say too, and small turns, which blur the whole.
+    starts: list[tuple[float, _State]] = []
     for turn in (0.0, *np.deg2rad(_TURNS_DEG).tolist()):
-        move = _movement(scene, _State(np.zeros(2), turn * scene.radius))
-        turned = _moved(scene.moving, move)
-        one, two = (_coarse(turned, scene.there, reach, fold) for fold in (1, 2))
-        starts += _peaks(_Surface(one.score + two.score, one.pixel), float(turn) * scene.radius)
-    starts = sorted(starts, key=lambda start: -start.height)[:_CANDIDATES]
-    ended = [end for start in starts if (end := _settled(scene, start.state)) is not None]
+        state = _State(np.zeros(2), turn * scene.radius)
+        turned = moved(scene.moving, _movement(scene, state))
+        one, two = (coarse(turned, scene.there, reach, fold) for fold in (1, 2))
+        both = peaks(Surface(one.score + two.score, one.pixel), _CANDIDATES)
+        starts += [(top.height, state._replace(shift=top.shift)) for top in both]
+    starts = sorted(starts, key=lambda start: -start[0])[:_CANDIDATES]
+    ended = [end for _, start in starts if (end := _settled(scene, start)) is not None]
     if not ended:
         return _State(np.zeros(2)), 1.0
     state, best = max(ended, key=lambda end: end[1].gain)
-    others = [solution.gain for end, solution in ended if np.hypot(*(end.shift - state.shift)) > _LOBE_M]
+    others = [solution.gain for end, solution in ended if np.hypot(*(end.shift - state.shift)) > LOBE_M]
     return state, float(max(others, default=0.0) / best.gain) if best.gain > 0 else 1.0
 
 
-def _coarse(moving: Edges, there: Edges, reach: float, fold: int = 2) -> _Surface:
-    """Agreement of the whole outlines, in standard deviations."""
-    frame = (moving.point.min(axis=0) - reach, moving.point.max(axis=0) + reach)
-    pixel = max(_PIXEL_M, float((frame[1] - frame[0]).max()) / _MOST_PIXELS)
-    spectrum = _spectrum(moving, _chosen(there, _within(there.point, frame)), frame, pixel, fold)
-    score = _unfolded(spectrum, round(reach / pixel))
-    return _Surface(score / max(float(score.std()), 1e-12), pixel)
-
-
-def _spectrum(
-    moving: Edges, there: Edges, frame: tuple[Floats, Floats], pixel: float, fold: int = 2
-) -> npt.NDArray[np.complex64]:
-    """Cross-spectrum of two sets of edges within a frame.
-
-    An edge is a complex number that points outwards; squared (``fold`` 2), its two sides are one.
-    """
-    width, height = (scipy.fft.next_fast_len(int(n)) for n in np.ceil((frame[1] - frame[0]) / pixel) + 1)
-    spectra = []
-    for these in (moving, there):
-        column, row = ((these.point - frame[0]) / pixel).astype(np.intp).T
-        cell = row * width + column
-        east, north = these.out.T
-        if fold == 2:  # noqa: PLR2004 - the square of a complex number
-            east, north = east * east - north * north, 2 * east * north
-        raster = np.empty((height, width), dtype=np.complex64)
-        raster.real[:] = np.bincount(cell, east * these.length, width * height).reshape(height, width)
-        raster.imag[:] = np.bincount(cell, north * these.length, width * height).reshape(height, width)
-        # One pixel has one say, however many outlines run through it.
-        raster *= 1 / np.maximum(np.abs(raster), pixel)
-        spectra.append(scipy.fft.fft2(raster, overwrite_x=True))
-    return np.asarray(np.conj(spectra[0]) * spectra[1])
-
-
-def _unfolded(spectrum: npt.NDArray[np.complex64], reach: int) -> Floats:
-    score = np.roll(scipy.fft.ifft2(spectrum).real, (reach, reach), axis=(0, 1))
-    return np.asarray(score[: 2 * reach + 1, : 2 * reach + 1], dtype=np.float64)
-
-
-def _peaks(surface: _Surface, turn: float) -> list[_Start]:
-    """The highest tops of a surface, none on the flank of a higher one."""
-    score, pixel = surface
-    around = 2 * round(_LOBE_M / pixel) + 1
-    rows, columns = np.nonzero((score == maximum_filter(score, around)) & (score > 0))
-    middle = score.shape[0] // 2
-    order = np.argsort(-score[rows, columns], kind="stable")[:_CANDIDATES]
-    return [
-        _Start(
-            _State(np.array([columns[k] - middle, rows[k] - middle]) * pixel, turn),
-            float(score[rows[k], columns[k]]),
-        )
-        for k in order
-    ]
-
-
-def _second(starts: list[_Start]) -> float:
-    heights = [start.height for start in starts] + [0.0, 0.0]
-    return heights[1] / heights[0] if heights[0] > 0 else 1.0
-
-
-def _second_nearby(scene: _Scene, state: _State, spread: float) -> float:
-    """Score of the best other place within a few fields' width, as a share of that found.
-
-    Parallel terraces agree again one terrace further on, at a distance a coarse raster cannot see.
-    """
-    move = _movement(scene, state)
-    low = scene.moving.point.min(axis=0)
-    column, row = ((scene.moving.point - low) / _FINE_TILE_M).astype(np.intp).T
-    key = row * (int(column.max()) + 1) + column
-    size = np.bincount(key)
-    total = None
-    for chosen in np.argsort(-size, kind="stable")[: min(_FINE_TILES, np.count_nonzero(size))]:
-        mine = np.flatnonzero(key == chosen)
-        moved = _moved(_chosen(scene.moving, mine), move)
-        middle = low + (np.array([column[mine[0]], row[mine[0]]]) + 0.5) * _FINE_TILE_M
-        half = _FINE_TILE_M / 2 + _FINE_REACH_M
-        frame = (move(middle) - half, move(middle) + half)
-        moved = _chosen(moved, _within(moved.point, frame))
-        near = _chosen(scene.there, _within(scene.there.point, frame))
-        spectrum = _spectrum(moved, near, frame, _FINE_PIXEL_M)
-        total = spectrum if total is None else total + spectrum
-    if total is None:
-        return 1.0
-    blur = float(np.clip(spread, 0.7, 2.5)) / _FINE_PIXEL_M
-    score = gaussian_filter(_unfolded(total, round(_FINE_REACH_M / _FINE_PIXEL_M)), blur)
-    middle = score.shape[0] // 2
-    north, east = np.mgrid[-middle : middle + 1, -middle : middle + 1] * _FINE_PIXEL_M
-    away = np.hypot(north, east)
-    lobe = max(_FINE_LOBE_M, _FINE_LOBE_SPREADS * spread)
-    top = float(score[away <= lobe].max())
-    tops = (score == maximum_filter(score, 5)) & (away > lobe)
-    return float(score[tops].max(initial=0.0) / top) if top > 0 else 1.0
+def _second(heights: list[float]) -> float:
+    """Second of heights in falling order, as a share of the first."""
+    first, second, *_ = [*heights, 0.0, 0.0]
+    return second / first if first > 0 else 1.0
 
 
 def _judged(scene: _Scene, state: _State, second: float, labels: Rows) -> Match | None:
     """The simplest movement that the pairs bear out, and its error."""
-    many = _thinned(scene.moving, _MOST_POINTS)
+    many = thinned(scene.moving, _MOST_POINTS)
     pairs = _paired(scene, many, state, _RADII_M[-1])
     if pairs is None:
         return None

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from shapely import MultiPolygon, Point, Polygon, box
 
 from geo.movement import Movement
-from geo.reconcile.match import edges, match
+from geo.reconcile.edges import edges
+from geo.reconcile.match import match
 from tests.geo.reconcile.askew import land, nearest, off, turned, village
 
 X0, Y0 = 38_420_000, 4_196_000
