@@ -444,7 +444,7 @@ def draw(table: pd.DataFrame, path: Path) -> None:
             axes.plot(mean.index, mean, marks, color=colour, label=label)
             axes.scatter(mine["shift_m"], mine["f1"], s=10, color=colour, alpha=0.35)
         axes.set(
-            ylim=(0.4, 1.01), xlabel="shift of every village, m", title=f"borders drawn off by {noise} m"
+            ylim=(0.78, 1.005), xlabel="shift of every village, m", title=f"borders drawn off by {noise} m"
         )
         axes.grid(alpha=0.25)
     panels[0].set_ylabel("F1 against the land that was left out, by area")
