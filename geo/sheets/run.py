@@ -7,6 +7,7 @@ stopped goes on from the units that are done.
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -131,6 +132,9 @@ class SheetsOutcome:
             f"目录 {self.manifest_path}",
             f"索引 {self.overview_path}",
         ]
+        done = self.sheets[self.sheets["status"] == "完成"]
+        if noted := int((done["message"].fillna("") != "").sum()):
+            lines.insert(2, f"有 {noted} 页需要注意（如影像不全、字体缺字），见目录的“说明”列")
         return "\n".join(lines)
 
 
@@ -458,6 +462,14 @@ _task: list[Task] = []  # of this worker
 
 def _begin(task: Task) -> None:
     _task[:] = [task]
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A run that is killed takes its workers along: they would wait for work for ever."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _one(job: Job) -> Record:

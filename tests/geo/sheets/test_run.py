@@ -5,7 +5,9 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import geopandas as gpd
 import openpyxl
@@ -142,6 +144,45 @@ def test_a_worker_that_is_killed_is_one_clear_error_and_what_was_done_stays(work
     assert len(outcome.sheets) == 5
 
 
+@pytest.mark.skipif(not Path("/proc").exists(), reason="processes are looked up in /proc")
+def test_a_run_that_is_killed_leaves_no_worker_behind_and_is_gone_on_with(work, tmp_path):
+    out = tmp_path / "out"
+    words = [sys.executable, "-m", "geo.cli", "sheets", work.path, "--out", out, "--jobs", "2"]
+    run = subprocess.Popen([str(word) for word in words], cwd=ROOT, stderr=subprocess.DEVNULL)
+    wait_for(lambda: (len(workers_of(run.pid)) == 2 and list(out.rglob("*.pdf"))) or run.poll() is not None)
+    workers = workers_of(run.pid)
+    run.kill()
+    run.wait()
+    wait_for(lambda: not any(alive(worker) for worker in workers))
+    assert make_sheets(work, out, resume=True).errors.empty
+    make_sheets(work, tmp_path / "fresh")
+    assert contents(out) == contents(tmp_path / "fresh")
+
+
+def workers_of(pid):
+    told = [path.parent for path in Path("/proc").glob("[0-9]*/cmdline") if b"spawn_main" in read(path)]
+    return [path for path in told if f"PPid:\t{pid}\n".encode() in read(path / "status")]
+
+
+def alive(process):
+    status = read(process / "status")
+    return bool(status) and b"State:\tZ" not in status
+
+
+def read(path):
+    try:
+        return path.read_bytes()
+    except OSError:  # it has just ended
+        return b""
+
+
+def wait_for(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "too slow"
+        time.sleep(0.05)
+
+
 # Faults do not stop the rest, and resuming mends them
 
 
@@ -224,6 +265,7 @@ def test_a_photo_that_covers_a_part_is_laid_under_it_and_the_list_says_what_is_b
     assert outcome.errors.empty
     maps = outcome.sheets[outcome.sheets["sheet_kind"] == "map"]
     notes = dict(zip(maps["unit_code"], maps["message"], strict=True))
+    assert "2 页需要注意" in outcome.text()
     assert "影像只覆盖本幅的" in notes[f"{UPPER}01"]
     assert "影像不覆盖本幅" in notes[f"{LOWER}02"]
     listed = subprocess.run(
