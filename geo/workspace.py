@@ -302,7 +302,8 @@ def _read(  # noqa: PLR0913 - what may be asked of a layer
     if bbox is not None:  # the spatial index answers in its own order
         rows = rows.sort_by(info["fid_column"] or "fid")
     # By way of float64 a null would round the whole numbers beside it.
-    plain: pd.DataFrame = rows.select(wanted).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    there = [name for name in wanted if name in rows.column_names]  # a column came later than the file
+    plain: pd.DataFrame = rows.select(there).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
     table = schema.conform(plain, layer)[wanted]
     if not spatial:
         return table

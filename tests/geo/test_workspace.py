@@ -16,6 +16,7 @@ import pandas as pd
 import pyogrio
 import pytest
 import shapely
+from geopandas.testing import assert_geodataframe_equal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
@@ -329,6 +330,21 @@ def test_a_workspace_from_before_there_were_sheets_opens_and_can_take_them(count
     assert "sheets" not in old.layers
     workspace.amend(path, {"sheets": gpd.GeoDataFrame({"sheet_key": ["a"]}, geometry=[None], crs=CRS)})
     assert workspace.open(path).read("sheets")["sheet_key"].tolist() == ["a"]
+
+
+def test_a_workspace_from_before_parcels_were_moved_is_read_with_the_column_empty(county, tmp_path):
+    path = tmp_path / "old.gpkg"
+    shutil.copy(county.path, path)
+    now = workspace.open(path).read("parcels")
+    with closing(sqlite3.connect(path)) as base:
+        base.execute("ALTER TABLE parcels DROP COLUMN shift_key")
+        base.commit()
+    old = workspace.open(path).read("parcels")
+    assert old["shift_key"].isna().all()
+    assert_geodataframe_equal(old.drop(columns="shift_key"), now.drop(columns="shift_key"))
+    assert list(workspace.open(path).read("parcels", columns=["shift_key", "parcel_code"])) == [
+        "shift_key", "parcel_code", "geometry",
+    ]  # fmt: skip
 
 
 # A good workspace stays good
