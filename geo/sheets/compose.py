@@ -20,6 +20,7 @@ from geo.sheets.listing import table_items
 from geo.sheets.margin import lonlat
 from geo.sheets.page import Floats, Item, Page, Photo, Registration, Shapes, Style, Text
 from geo.sheets.pen import Pen
+from geo.sheets.plan import table_plan
 from geo.sheets.symbols import CASING_MM, HATCHES, LINES, OVER_PHOTO, PIECES, WHITE
 
 PHOTO: Final = "正射影像"
@@ -77,13 +78,14 @@ def compose(frame: Frame, layout: Layout, photo: Photo | None = None) -> tuple[P
 
 def _continuations(layout: Layout) -> tuple[Page, ...]:
     """Further pages with the rows that found no room beside the map; none if all did."""
+    plan = table_plan(layout.plan)
     pages = []
     for sheet in range(1, layout.continuation_pages + 1):
         items = [*furniture.continuation(layout, sheet), *table_items(layout, sheet=sheet)]
         pages.append(
             Page(
-                width_mm=layout.plan.width,
-                height_mm=layout.plan.height,
+                width_mm=plan.width,
+                height_mm=plan.height,
                 title=f"{layout.title} {layout.number} 附表 {sheet}",
                 items=tuple(items),
             )

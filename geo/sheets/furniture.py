@@ -18,6 +18,7 @@ from geo.sheets.labels import MM_PER_PT
 from geo.sheets.layout import CLASSES, SIGNATURES, Layout
 from geo.sheets.page import Floats, Item, Shapes, Style, Text
 from geo.sheets.pen import BLACK, MARGIN, THICK, THIN, Pen, bar_code, frame_of, rectangle, strokes
+from geo.sheets.plan import table_plan
 from geo.sheets.symbols import HATCHES, LINES, NAMES, PIECES
 from geo.sheets.table import RULED_GAP_MM
 from geo.standards import code_list
@@ -57,7 +58,7 @@ def column(layout: Layout, frame: Frame) -> list[Item]:
 
 def continuation(layout: Layout, sheet: int) -> list[Item]:
     """Head and foot of a page that holds tables alone."""
-    plan, pen = layout.plan, Pen(measure=layout.measure)
+    plan, pen = table_plan(layout.plan), Pen(measure=layout.measure)
     top = plan.height - plan.edge_mm
     y = top - plan.title_pt * 0.8 * MM_PER_PT
     low = plan.edge_mm + plan.text_pt * MM_PER_PT

@@ -398,7 +398,8 @@ def _page_remarks(frame: Frame, rows: pd.DataFrame, tiles: Sequence[Frame]) -> l
     for code, at_home in zip(rows["piece_code"], rows["at_home"], strict=True):
         others = frame.others.get(code)
         if others:
-            out.append(f"另见{'、'.join(others)}" if at_home else others[0])
+            more = f"等{len(others)}幅" if len(others) > 1 else ""  # the cell has room for one number
+            out.append(f"另见{others[0]}{more}" if at_home else others[0])
         elif not at_home:
             out.append(f"第{home[code]}页" if code in home else "见邻页")
         else:

@@ -9,6 +9,7 @@ from geo.area import from_cents, mu, to_cents
 from geo.sheets.layout import Entry, Layout
 from geo.sheets.page import Item
 from geo.sheets.pen import THICK, THIN, Pen, bar_code, frame_of, strokes
+from geo.sheets.plan import Plan, table_plan
 from geo.sheets.table import ABREAST, TITLES, Part, head_mm
 from geo.standards import code_list
 
@@ -33,6 +34,10 @@ def table_items(layout: Layout, *, sheet: int) -> list[Item]:
         if part.sheet == sheet:
             items += _blocks(layout, part) if part.kind == "blocks" else _dense(layout, part)
     return items
+
+
+def _plan(layout: Layout, part: Part) -> Plan:
+    return table_plan(layout.plan) if part.sheet else layout.plan
 
 
 def _title(layout: Layout, part: Part) -> str:
@@ -65,7 +70,7 @@ def _edges(columns: Sequence[tuple[str, float]], left: float, width: float) -> l
 
 
 def _blocks(layout: Layout, part: Part) -> list[Item]:
-    plan, pen = layout.plan, Pen(measure=layout.measure)
+    plan, pen = _plan(layout, part), Pen(measure=layout.measure)
     columns = (*_BLOCKS, _CODE) if part.coded else _BLOCKS
     edges = _edges(columns, part.x_mm, part.width_mm)
     head, size = head_mm(plan, part.kind), plan.text_pt
@@ -115,7 +120,7 @@ def _blocks(layout: Layout, part: Part) -> list[Item]:
 
 
 def _dense(layout: Layout, part: Part) -> list[Item]:
-    plan, pen = layout.plan, Pen(measure=layout.measure)
+    plan, pen = _plan(layout, part), Pen(measure=layout.measure)
     columns, abreast = _DENSE[part.kind], ABREAST[part.kind]
     size, head = plan.small_pt, head_mm(plan, part.kind)
     rows = _dense_texts(layout, part)

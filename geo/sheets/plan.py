@@ -129,6 +129,11 @@ PLANS: Final = {
 }  # fmt: skip
 
 
+def table_plan(plan: Plan) -> Plan:
+    """The plan of further pages, which hold tables alone: those of a plotter's sheet fit an office printer."""
+    return PLANS["A3"] if plan.width > PLANS["A3"].width else plan
+
+
 def plan_of(paper: str) -> Plan:
     """The plan of a paper.
 

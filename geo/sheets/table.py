@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from geo.sheets.plan import Plan
+from geo.sheets.plan import Plan, table_plan
 
 PartKind = Literal["blocks", "rest", "elsewhere", "places"]
 
@@ -63,6 +63,7 @@ class Part:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Room:
     sheet: int
+    plan: Plan
     x: float
     top: float
     bottom: float
@@ -119,7 +120,8 @@ def sheets_of(parts: Sequence[Part]) -> int:
 
 def _rooms(plan: Plan, top_mm: float, bottom_mm: float) -> Iterator[_Room]:
     """Columns to be filled, beside the map and then on as many further pages as it takes."""
-    yield _Room(sheet=0, x=plan.column_left, top=top_mm, bottom=bottom_mm)
+    yield _Room(sheet=0, plan=plan, x=plan.column_left, top=top_mm, bottom=bottom_mm)
+    plan = table_plan(plan)
     width = plan.column_width
     columns = int((plan.width - 2 * plan.edge_mm + 4.0) // (width + 4.0))
     top, bottom = plan.height - plan.edge_mm - plan.title_pt * 1.1, plan.edge_mm + plan.foot_mm
@@ -127,7 +129,8 @@ def _rooms(plan: Plan, top_mm: float, bottom_mm: float) -> Iterator[_Room]:
     while True:
         sheet += 1
         for column in range(columns):
-            yield _Room(sheet=sheet, x=plan.edge_mm + column * (width + 4.0), top=top, bottom=bottom)
+            x = plan.edge_mm + column * (width + 4.0)
+            yield _Room(sheet=sheet, plan=plan, x=x, top=top, bottom=bottom)
 
 
 def _flow(
@@ -141,10 +144,11 @@ def _flow(
     for kind, count in wanted:
         left, begins = count, True
         coded_here = coded and kind == "blocks"
-        row = CODE_ROW_MM if coded_here else plan.row_mm if kind == "blocks" else plan.dense_mm
         abreast = ABREAST[kind]
-        head = head_mm(plan, kind)
         while left:
+            row = room.plan.row_mm if kind == "blocks" else room.plan.dense_mm
+            row = CODE_ROW_MM if coded_here else row
+            head = head_mm(room.plan, kind)
             # Room for the sum is kept in every part, so that it never stands alone.
             fit = int((top - room.bottom - 3 * head) // row) * abreast
             if fit < min(left, 2 * abreast):
@@ -157,7 +161,7 @@ def _flow(
                 sheet=room.sheet,
                 x_mm=room.x,
                 top_mm=top,
-                width_mm=plan.column_width,
+                width_mm=room.plan.column_width,
                 row_mm=row,
                 first=first,
                 last=first + rows,

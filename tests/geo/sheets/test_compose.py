@@ -67,6 +67,21 @@ def test_strips_and_slivers_are_listed_by_code_too():
     assert [said.count(code) for code in codes(MIXED)] == [1] * 5
 
 
+@pytest.mark.parametrize("paper", ["A1", "A0"])
+def test_rows_that_find_no_room_beside_a_plotters_sheet_go_on_over_an_office_printers_paper(paper):
+    pieces = grid(200)
+    first, *further = pages_of(pieces, paper=paper)
+    assert (first.width_mm, first.height_mm) == PAPERS[paper]
+    assert {(page.width_mm, page.height_mm) for page in further} == {PAPERS["A3"]}
+    said = texts([first, *further])
+    assert [said.count(code) for code in codes(pieces)] == [1] * 200
+    assert all(
+        0 < item.x_mm < page.width_mm and 0 < item.y_mm < page.height_mm
+        for page in further
+        for item in items([page], Text)
+    )
+
+
 def test_rows_that_find_no_room_go_on_over_further_pages_of_the_same_paper():
     pages = pages_of(grid(120))
     assert len(pages) > 1

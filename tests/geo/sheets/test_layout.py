@@ -15,7 +15,7 @@ from geo.area import mu
 from geo.errors import InputError, MismatchError, MissingDatumError
 from geo.sheets.frames import group_frames, sheet_frames
 from geo.sheets.layout import LayoutSettings, layout, sheet_payload
-from geo.sheets.plan import PLANS
+from geo.sheets.plan import PLANS, table_plan
 from geo.sheets.table import ABREAST, OF_AN_OVERVIEW, flow, head_mm
 from tests.geo.sheets.scene import CRS, GROUP, OTHER, X0, Y0, frame, grid, layers, piece
 
@@ -85,7 +85,7 @@ def test_a_piece_at_home_on_another_page_is_labelled_here_and_says_where_its_row
 
 def test_a_piece_across_sheets_is_sent_to_the_sheet_with_its_row():
     others = {codes(ONE)[0]: ("J49I303500", "J49I303501")}
-    assert lay(ONE, others=others).entries[0].remark == "另见J49I303500、J49I303501"
+    assert lay(ONE, others=others).entries[0].remark == "另见J49I303500等2幅"
     assert lay(ONE, others=others, home=()).entries[0].remark == "J49I303500"
 
 
@@ -178,9 +178,10 @@ def test_tables_lose_no_row_and_stay_in_their_columns(counts, paper):
     parts = flow(counts, plan, top_mm=plan.table_top, bottom_mm=plan.table_bottom)
     assert [n for part in parts for n in range(part.first, part.last)] == list(range(sum(counts)))
     for part in parts:
-        low = part.top_mm - part.heads * head_mm(plan, part.kind) - part.lines * part.row_mm
-        assert low >= (plan.table_bottom if part.sheet == 0 else plan.edge_mm) - 1e-9
-        assert plan.edge_mm - 1e-9 <= part.x_mm <= plan.width - plan.edge_mm - part.width_mm + 1e-9
+        page = table_plan(plan) if part.sheet else plan
+        low = part.top_mm - part.heads * head_mm(page, part.kind) - part.lines * part.row_mm
+        assert low >= (page.edge_mm if part.sheet else page.table_bottom) - 1e-9
+        assert page.edge_mm - 1e-9 <= part.x_mm <= page.width - page.edge_mm - part.width_mm + 1e-9
     ends = Counter(part.kind for part in parts if part.ends)
     assert set(ends.values()) <= {1}
 
