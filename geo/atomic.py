@@ -77,18 +77,19 @@ def alone(path: str | os.PathLike[str]) -> Iterator[None]:
     _folder(target)
     mark = target.with_name(f".{target.name}.lock")
     try:
-        with mark.open("w", encoding="utf-8") as file:
-            if not _locked(file):
-                raise OutputError(f"另一个任务正在写 {target}；请等它结束，或换一个文件名")
-            try:
-                yield
-            finally:
-                with suppress(OSError):  # some systems keep an open file's name
-                    mark.unlink(missing_ok=True)
-    except PermissionError as error:
+        held = mark.open("w", encoding="utf-8")
+    except OSError as error:
         raise OutputError(
             f"输出文件夹 {target.parent} 不能写入（{reason(error)}）：请换一个文件夹或取得写权限"
         ) from error
+    with held as file:
+        if not _locked(file):
+            raise OutputError(f"另一个任务正在写 {target}；请等它结束，或换一个文件名")
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # some systems keep an open file's name
+                mark.unlink(missing_ok=True)
 
 
 def _locked(file: IO[str]) -> bool:

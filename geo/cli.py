@@ -418,12 +418,12 @@ def sheets_(
             ),
             progress=progress,
         )
-    workspace.amend(work, {"sheets": outcome.sheets})
     for line in outcome.problems:
         sys.stderr.write(f"提示 {line}\n")
     for row in outcome.errors.to_dict("records"):
         sys.stderr.write(f"出错 {row['sheet_number'] or row['unit_code']}：{row['message']}\n")
     print(json.dumps(outcome.summary(), ensure_ascii=False) if as_json else outcome.text())
+    workspace.amend(work, {"sheets": outcome.sheets})  # last: the set stands even where the workspace may only be read
     raise typer.Exit(WITH_ERRORS if len(outcome.errors) else 0)
 
 

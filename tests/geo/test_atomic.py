@@ -1,12 +1,14 @@
 """A file appears whole or not at all."""
 
+import errno
 import os
 import time
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 import pytest
 
-from geo.atomic import whole_file
+from geo.atomic import alone, whole_file
 from geo.errors import OutputError
 
 
@@ -85,6 +87,16 @@ def test_a_folder_without_write_permission_is_refused(tmp_path, as_nobody):
     folder.mkdir()
     folder.chmod(0o555)
     with as_nobody(), pytest.raises(OutputError, match="没有写权限"), whole_file(folder / "book.txt"):
+        pytest.fail("a block was begun that cannot end")
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+def test_a_lock_that_cannot_be_set_is_one_clear_error(tmp_path, monkeypatch, code):
+    def refused(*_, **__):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(OutputError, match="不能写入"), alone(tmp_path / "county.gpkg"):
         pytest.fail("a block was begun that cannot end")
 
 
