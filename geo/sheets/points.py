@@ -162,6 +162,7 @@ class _Rings:
         if stray.any():
             at = int(np.flatnonzero(stray)[0])
             raise GeometryTypeError(f"图块第 {at} 行的图形是 {shapes[at].geom_type}，应为面")
+        shapes = _rounded(shapes, decimals)
         every = [(at, raw, hole) for at in np.flatnonzero(held) for raw, hole in _raw_rings(shapes[at])]
         counts = np.array([len(raw) for _, raw, _ in every], dtype=np.int64)
         flat = np.concatenate([raw for _, raw, _ in every]) if every else np.empty((0, 2))
@@ -186,6 +187,15 @@ class _Rings:
         if len(self.start):
             out[np.append(self.start[1:], len(self.xy)) - 1] = self.start
         return out
+
+
+def _rounded(shapes: npt.NDArray[np.object_], decimals: int) -> npt.NDArray[np.object_]:
+    """Shapes with coordinates of so many decimals whose rings do not cross themselves for it.
+
+    One that would vanish keeps its corners.
+    """
+    out = np.asarray(shapely.set_precision(shapes, 10.0**-decimals), dtype=object)
+    return np.where(shapely.is_empty(out), shapes, out)
 
 
 def _by_code(pieces: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

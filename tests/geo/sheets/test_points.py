@@ -244,3 +244,17 @@ def test_what_cannot_be_numbered_is_refused(tmp_path):
     (tmp_path / "f").write_text("")
     with pytest.raises(OutputError, match="f"):
         write_pieces(pieces(POND), tmp_path / "f" / "TK.shp")
+
+
+def test_a_ring_does_not_cross_itself_for_being_rounded():
+    nearly = shapely.Polygon([(0, 0), (10, 0), (10, 10), (5.02, 0.004), (5.01, 0.002), (0, 10)])
+    assert nearly.is_valid
+    points = boundary_points(pieces(affinity.translate(nearly, X0, Y0)), decimals=2)
+    rings = [shapely.Polygon(rows[["y_m", "x_m"]].to_numpy()) for _, rows in points.corners.groupby("ring")]
+    assert all(ring.is_valid for ring in rings)
+    assert sum(ring.area for ring in rings) == pytest.approx(nearly.area, abs=0.11)
+
+
+def test_a_piece_narrower_than_the_last_decimal_keeps_its_corners():
+    hair = shapely.box(X0, Y0 + 0.001, X0 + 10, Y0 + 0.003)
+    assert boundary_points(pieces(hair), decimals=2).pieces["point_count"].item() >= 2
