@@ -17,9 +17,7 @@ from geo.sheets.page import Photo
 from tests.geo.sheets.scene import OTHER, frame, layers, piece
 
 DPI = 72
-APART = 90  # of 255: each smooths lines and letters in its own way (up to 63); a lost photo or fill is farther off
-    90  # of 255: a blurred line that one viewer draws and another does not differs by more than twice as much
-)
+APART = 90  # of 255: viewers smooth letters in their own ways (up to 63); a lost photo or fill is farther off
 PIECES = [
     piece(1, box(100, 100, 200, 180)),
     piece(2, box(250, 100, 330, 160), letter="X"),
