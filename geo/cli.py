@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from geo import ledger, webmap, workspace
+from geo import ledger, workspace
 from geo import report as reports
 from geo.errors import GeoError, InputError
 from geo.exchange.shift_file import read_shifts
@@ -327,6 +327,8 @@ def _summary_text(outcome: Outcome) -> str:
 
 def _draw(tables: Mapping[str, pd.DataFrame], path: Path) -> None:
     """Save the county's map under the county's name."""
+    from geo import webmap  # noqa: PLC0415 - only where a map is drawn: 11 MB that each process of `sheets` would bear
+
     balance = tables["balance"]
     names = balance.loc[balance["level"].eq("county"), "name"].fillna("")
     webmap.save(webmap.county_map(tables, title="、".join(filter(None, names)) + webmap.TITLE), path)

@@ -12,21 +12,20 @@ import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-import ezdxf
 import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import shapely
-from ezdxf import units
-from ezdxf.document import Drawing
-from ezdxf.enums import TextEntityAlignment
-from ezdxf.layouts import Modelspace
 from pyproj import CRS
 
 from geo.errors import GeometryTypeError
+
+if TYPE_CHECKING:
+    from ezdxf.document import Drawing
+    from ezdxf.layouts import Modelspace
 
 APP: Final = "TAOTU"  # owner of the extended data
 OUTSIDE_GBK: Final = "〓"  # the printers' mark for a character that is not in the case
@@ -90,11 +89,13 @@ def dxf(layers: Mapping[str, gpd.GeoDataFrame], *, settings: DxfSettings | None 
     GeometryTypeError
         If a row of a layer of areas is a point or a line.
     """
+    import ezdxf  # noqa: PLC0415 - 24 MB that a set without drawings does not need
+
     settings = settings or DxfSettings()
     with _fixed_meta_data():
         drawing = ezdxf.new(settings.version)
         drawing.encoding = "gbk"
-        drawing.units = units.M
+        drawing.units = ezdxf.units.M
         drawing.appids.add(APP)
         drawing.styles.add(_STYLE, font=_FONT)
         sheet = _Sheet(drawing, settings)
@@ -121,8 +122,11 @@ def outside_gbk(text: str) -> str:
 class _Sheet:
     """The model space in the making."""
 
-    def __init__(self, drawing: Drawing, settings: DxfSettings) -> None:
+    def __init__(self, drawing: "Drawing", settings: DxfSettings) -> None:
+        from ezdxf.enums import TextEntityAlignment  # noqa: PLC0415 - as above
+
         self.space: Modelspace = drawing.modelspace()
+        self.middle = TextEntityAlignment.MIDDLE_CENTER
         self.settings = settings
         self.gbk = settings.version == "R2004"
         self.names: dict[str, str] = {}
@@ -212,7 +216,7 @@ class _Sheet:
         entity = self.space.add_text(
             self.plain(text), height=height, dxfattribs={"layer": self.names[layer], "style": _STYLE}
         )
-        entity.set_placement(place, align=TextEntityAlignment.MIDDLE_CENTER)
+        entity.set_placement(place, align=self.middle)
         if data:
             entity.set_xdata(APP, data)
 
@@ -274,7 +278,7 @@ def _rings(shape: Any) -> Iterator[tuple[npt.NDArray[np.float64], str]]:  # noqa
             yield shapely.get_coordinates(hole)[:-1], "hole"
 
 
-def _set_system(drawing: Drawing, layers: Mapping[str, gpd.GeoDataFrame]) -> None:
+def _set_system(drawing: "Drawing", layers: Mapping[str, gpd.GeoDataFrame]) -> None:
     """The coordinate system in the drawing's own properties, where a DXF has a place for a name only."""
     systems = [CRS.from_user_input(table.crs) for table in layers.values() if table.crs is not None]
     if systems:
@@ -294,6 +298,8 @@ def _set_system(drawing: Drawing, layers: Mapping[str, gpd.GeoDataFrame]) -> Non
 @contextmanager
 def _fixed_meta_data() -> Iterator[None]:
     """Dates and identifiers of the file are constants, so that the same land gives the same bytes."""
+    import ezdxf  # noqa: PLC0415 - as above
+
     before = ezdxf.options.write_fixed_meta_data_for_testing
     ezdxf.options.write_fixed_meta_data_for_testing = True
     try:
