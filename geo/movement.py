@@ -37,5 +37,5 @@ class GivenShift:
     """What someone decided for one batch: a movement, or to let it lie."""
 
     shift_key: str
-    accepted: bool
+    accepted: bool | None  # None: listed, and left open: what was decided on the village is not for it
     movement: Movement | None = None  # None with ``accepted``: whatever is found is accepted, however far

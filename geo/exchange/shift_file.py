@@ -53,7 +53,7 @@ def write_shifts(
         If the file cannot be written.
     """
     table = shifts[column_names("shifts")].copy()
-    refused = {shift.shift_key for shift in decided if not shift.accepted}
+    refused = {shift.shift_key for shift in decided if shift.accepted is False}
     said_no = table["shift_key"].isin(refused) | table["village_code"].isin(refused)
     table["accepted"] = np.select([table["accepted"], said_no], ["是", "否"], "")
     table["confidence"] = confidence_names(shifts)
@@ -70,6 +70,9 @@ def write_shifts(
 
 def read_shifts(path: str | os.PathLike[str]) -> tuple[GivenShift, ...]:
     """Decisions of a file of shifts, in order of key; rows in which nothing is decided are left out.
+
+    But a batch that is listed beside its decided village, itself undecided, comes as such:
+    what was decided on the village is not for it.
 
     Parameters
     ----------
@@ -102,14 +105,19 @@ def read_shifts(path: str | os.PathLike[str]) -> tuple[GivenShift, ...]:
             f"{file.name} 应有“偏移号”（或“村代码”）和“采用”两列和至少一行；现有：{'、'.join(sorted(present)) or '无'}"
         )
     out: dict[str, GivenShift] = {}
+    undecided: set[str] = set()
     for (number, _), row in zip(rows, table, strict=True):
         where = f"{file.name} 第 {number} 行"
         shift = _decision(row, where)
         if shift is None:
+            if key := _key(row):
+                undecided.add(key)
             continue
         if shift.shift_key in out:
             raise InputError(f"{where}：{shift.shift_key} 前面已经有一行；请只留一行")
         out[shift.shift_key] = shift
+    open_ = {key for key in undecided - set(out) if "/" in key and key.partition("/")[0] in out}
+    out |= {key: GivenShift(shift_key=key, accepted=None) for key in open_}
     return tuple(out[key] for key in sorted(out))
 
 
@@ -119,9 +127,7 @@ def _flat(row: Mapping[str | None, object]) -> dict[str, str]:
 
 
 def _decision(row: Mapping[str, str], where: str) -> GivenShift | None:
-    key = row.get("shift_key", "") or "/".join(
-        part for part in (row.get("village_code", ""), row.get("batch", "").lstrip("'")) if part
-    )
+    key = _key(row)
     if not any(row.values()):
         return None
     village = pd.Series([key.partition("/")[0]], dtype="str")
@@ -134,6 +140,12 @@ def _decision(row: Mapping[str, str], where: str) -> GivenShift | None:
         return None
     return GivenShift(
         shift_key=key, accepted=said in _YES, movement=_movement(row, where) if said in _YES else None
+    )
+
+
+def _key(row: Mapping[str, str]) -> str:
+    return row.get("shift_key", "") or "/".join(
+        part for part in (row.get("village_code", ""), row.get("batch", "").lstrip("'")) if part
     )
 
 

@@ -11,11 +11,10 @@ stop from 10 m on, are project rules; no standard sets them.
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 import geopandas as gpd
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import shapely
 from geopandas import GeoDataFrame
@@ -23,16 +22,25 @@ from geopandas import GeoDataFrame
 from geo.errors import MismatchError, ShiftError
 from geo.findings import findings, joined
 from geo.movement import GivenShift, Movement
+from geo.reconcile.batch import (
+    Batch,
+    Geometries,
+    Rows,
+    batches,
+    beside,
+    file_names,
+    file_of,
+    group_of,
+    issuer_codes,
+    without,
+)
 from geo.reconcile.edges import together
 from geo.reconcile.match import Match, Part, match
 from geo.reconcile.overlay import cores
 from geo.schema import column_names, conform
 
-Geometries = npt.NDArray[np.object_]
-Rows = npt.NDArray[np.intp]
 Mode = Literal["auto", "none"]
 
-MEANT_TO_MATCH: Final = ("10", "21", "22", "23")  # parcel classes that are farmland on the survey too
 _WINDS: Final = (
     "东", "东北偏东", "东北", "东北偏北", "北", "西北偏北", "西北", "西北偏西",
     "西", "西南偏西", "西南", "西南偏南", "南", "东南偏南", "东南", "东南偏东",
@@ -72,19 +80,6 @@ class Alignment:
 _Described = tuple[
     dict[str, object], Movement | None, str
 ]  # row of shifts, what to apply, rule of its finding
-
-
-class _Batch(NamedTuple):
-    """Parcels that were drawn together."""
-
-    village: str
-    name: str
-    rows: Rows  # positions in the parcels
-    meant: Rows  # those of them that are farmland on the survey too
-
-    @property
-    def key(self) -> str:
-        return f"{self.village}/{self.name}" if self.name else self.village
 
 
 def align(  # noqa: PLR0913 - two layers, where the rows belong, and how
@@ -142,20 +137,26 @@ def align(  # noqa: PLR0913 - two layers, where the rows belong, and how
     land = np.asarray(farmland.geometry.array)
     land = land[~(shapely.is_missing(land) | shapely.is_empty(land))]
     tree = shapely.STRtree(land)
-    given = {shift.shift_key: shift for shift in settings.given}
+    given = {shift.shift_key: shift for shift in settings.given if shift.accepted is not None}
+    open_ = {shift.shift_key for shift in settings.given} - set(given)
 
-    def one(batch: _Batch) -> list[tuple[_Batch, Match | None]]:
+    def one(batch: Batch) -> list[tuple[Batch, Match | None]]:
         if settings.mode == "none" and not {batch.key, batch.village} & set(given):
             return []
         near = land[tree.query(shapely.box(*_grown(shapes[batch.rows], settings.reach_m)))]
         return _found(parcels, shapes, batch, near, settings)
 
-    batches = _batches(parcels, villages, given)
+    drawn_together = batches(parcels, beside(parcels, villages, settings.reach_m), given)
     with ThreadPoolExecutor(cores(jobs)) as pool:
-        found = [pair for pairs in pool.map(one, batches) for pair in pairs]
+        found = [pair for pairs in pool.map(one, drawn_together) for pair in pairs]
     _require_known(given, [batch for batch, _ in found])
-    described = [_described(batch, result, given, settings, names or {}) for batch, result in found]
+    decisions = [_decision(batch, given, open_) for batch, _ in found]
+    described = [
+        _described(batch, result, decision, settings, names or {})
+        for (batch, result), decision in zip(found, decisions, strict=True)
+    ]
     described = _with_their_file(found, described, parcels, shapes)
+    found, described = _strays_apart(found, described, parcels, shapes, settings, decisions, open_)
     table = conform(pd.DataFrame([row for row, _, _ in described]), "shifts")
     table = table.sort_values("shift_key", kind="stable").reset_index(drop=True)
     if stop and (waiting := [row for row, _, rule in described if rule == "shift_far"]):
@@ -196,62 +197,18 @@ def movement_of(shift: "pd.Series[Any]") -> Movement:
     )
 
 
-def _batches(parcels: GeoDataFrame, villages: "pd.Series[str]", given: dict[str, GivenShift]) -> list[_Batch]:
-    """Parcels by village, by file where a village comes in several, and groups that were decided on."""
-    shapes = np.asarray(parcels.geometry.array)
-    drawn = np.isfinite(shapely.bounds(shapes)).all(axis=1)  # not so of missing and empty ones either
-    rows = pd.DataFrame(
-        {"village": villages.to_numpy(), "file": parcels["source_file"].fillna("").to_numpy()}
-    )
-    rows = rows[drawn & rows["village"].ne("").to_numpy(dtype=bool)]
-    issuers = parcels["issuer_code"].fillna("").to_numpy(dtype=object)
-    meant = parcels["parcel_class"].isin(MEANT_TO_MATCH).to_numpy(dtype=bool)
-    out: list[_Batch] = []
-    for village, mine in rows.groupby("village", sort=True):
-        for name, part in mine.groupby(_files(mine["file"]), sort=True):
-            here = part.index.to_numpy(dtype=np.intp)
-            batch = _Batch(str(village), str(name), here, here[meant[here]])
-            for group in sorted(set(issuers[batch.rows])):
-                own = _group_of(batch, str(group), batch.rows[issuers[batch.rows] == group])
-                if own.key in given:
-                    out.append(own)
-                    batch = _without(batch, own.rows)
-            if len(batch.rows):
-                out.append(batch)
-    return out
+def _decision(batch: Batch, given: dict[str, GivenShift], open_: set[str]) -> GivenShift | None:
+    """What was decided on a batch: on itself, or on its village unless it is listed beside that, undecided."""
+    return given.get(batch.key) or (None if batch.key in open_ else given.get(batch.village))
 
 
-def _files(files: "pd.Series[str]") -> "pd.Series[str]":
-    """File of each parcel of a village where it has several with enough parcels, else nothing."""
-    counts = files.value_counts()
-    several = [name for name in counts.index if counts[name] >= _LEAST_BATCH]
-    if len(several) < 2:  # noqa: PLR2004 - one file, or one and strays
-        return pd.Series("", index=files.index)
-    # Strays of further files go with the largest.
-    return files.where(files.isin(several), max(several, key=lambda name: (counts[name], name)))
-
-
-def _group_of(batch: _Batch, group: str, rows: Rows) -> _Batch:
-    """A group of a batch as a batch of its own."""
-    name = f"{batch.name}/{group}" if batch.name else group
-    return _Batch(batch.village, name, rows, np.intersect1d(batch.meant, rows))
-
-
-def _without(batch: _Batch, gone: Rows) -> _Batch:
-    """What is left of a batch."""
-    return batch._replace(rows=np.setdiff1d(batch.rows, gone), meant=np.setdiff1d(batch.meant, gone))
-
-
-def _require_known(given: dict[str, GivenShift], batches: list[_Batch]) -> None:
+def _require_known(given: dict[str, GivenShift], there: list[Batch]) -> None:
     """Decisions on what is not there are a wrong file, not a wish."""
-    known = {batch.key for batch in batches} | {batch.village for batch in batches}
+    known = {batch.key for batch in there} | {batch.village for batch in there}
     if unknown := sorted(set(given) - known):
         raise MismatchError(
             f"--align 文件中的 {'、'.join(unknown[:_LISTED])} 不在本次数据中；请核对村代码和批次"
         )
-
-
-_LEAST_BATCH: Final = 30
 
 
 def _grown(shapes: Geometries, by: float) -> tuple[float, float, float, float]:
@@ -261,13 +218,13 @@ def _grown(shapes: Geometries, by: float) -> tuple[float, float, float, float]:
 
 
 def _found(
-    parcels: GeoDataFrame, shapes: Geometries, batch: _Batch, near: Geometries, settings: AlignSettings
-) -> list[tuple[_Batch, Match | None]]:
+    parcels: GeoDataFrame, shapes: Geometries, batch: Batch, near: Geometries, settings: AlignSettings
+) -> list[tuple[Batch, Match | None]]:
     """The batch with its match; groups of it that lie elsewhere, or nowhere, become batches of their own."""
     meant = batch.meant
     if len(meant) < settings.min_parcels or not len(near):
         return [(batch, None)]
-    issuers = parcels["issuer_code"].fillna("").to_numpy(dtype=object)
+    issuers = issuer_codes(parcels)
     groups, labels = np.unique(issuers[meant].astype(str), return_inverse=True)
     result = match(
         shapes[meant],
@@ -277,12 +234,12 @@ def _found(
     )
     if result is None or not result.parts:
         return [(batch, result)]
-    apart: list[tuple[_Batch, Match | None]] = []
+    apart: list[tuple[Batch, Match | None]] = []
     for part in result.parts:
         if not _doubtful_part(part, result):
             continue
         group = str(groups[part.label])
-        own = _group_of(batch, group, batch.rows[issuers[batch.rows].astype(str) == group])
+        own = group_of(batch, group, batch.rows[issuers[batch.rows].astype(str) == group])
         if len(own.meant) < settings.min_parcels:
             continue
         theirs = match(shapes[own.meant], near, reach_m=settings.reach_m)
@@ -297,7 +254,7 @@ def _found(
     if not apart:
         return [(batch, result)]
     gone = np.concatenate([own.rows for own, _ in apart])
-    rest = _without(batch, gone)
+    rest = without(batch, gone)
     if not len(rest.rows):
         return apart
     return [*_found(parcels, shapes, rest, near, settings), *apart]
@@ -340,14 +297,13 @@ def _doubt(result: Match, count: int, settings: AlignSettings) -> str:
 
 
 def _described(
-    batch: _Batch,
+    batch: Batch,
     result: Match | None,
-    given: dict[str, GivenShift],
+    decision: GivenShift | None,
     settings: AlignSettings,
     names: dict[str, str],
 ) -> _Described:
     """A row of shifts, the movement to apply if any, and the rule of the finding it makes."""
-    decision = given.get(batch.key) or given.get(batch.village)
     row: dict[str, object] = {
         "shift_key": batch.key,
         "village_code": batch.village,
@@ -363,12 +319,12 @@ def _described(
         sure = result.error_m <= settings.sure_error_m
         row |= _figures(result) | {"confidence": "low" if doubt else "high" if sure else "medium"}
     if decision is not None and (decision.movement is not None or not decision.accepted):
-        return _decided(row, decision)
+        return _decided(row, decision, None if doubt else result, settings)
     if few and result is None:
         return row | {"reason": f"可比对的只有 {len(batch.meant)} 个，无法判断偏移"}, None, "shift_unknown"
     if result is None:
         return row | {"reason": f"{doubt}；未作移动"}, None, "parcels_do_not_fit"
-    return _verdict(row, result, doubt, settings, accepted=decision is not None and decision.accepted)
+    return _verdict(row, result, doubt, settings, accepted=bool(decision and decision.accepted))
 
 
 def _verdict(  # noqa: PLR0911 - one return a verdict
@@ -401,7 +357,7 @@ def _verdict(  # noqa: PLR0911 - one return a verdict
 
 
 def _with_their_file(
-    found: list[tuple[_Batch, Match | None]],
+    found: list[tuple[Batch, Match | None]],
     described: list[_Described],
     parcels: GeoDataFrame,
     shapes: Geometries,
@@ -410,15 +366,14 @@ def _with_their_file(
 
     A file has one datum; too few of its parcels in a neighbouring village could not tell it alone.
     """
-    files = parcels["source_file"].fillna("").to_numpy(dtype=object)
-    file_of = [str(pd.Series(files[batch.rows]).mode().iloc[0]) for batch, _ in found]
-    sure: dict[str, tuple[_Batch, Match]] = {}
-    for file, (batch, result), (row, movement, _) in zip(file_of, found, described, strict=True):
+    main_file = _main_files(found, parcels)
+    sure: dict[str, tuple[Batch, Match]] = {}
+    for file, (batch, result), (row, movement, _) in zip(main_file, found, described, strict=True):
         trusted = movement is not None and result is not None and row["confidence"] in {"high", "medium"}
         if file and trusted and (file not in sure or len(batch.rows) > len(sure[file][0].rows)):
             sure[file] = batch, result  # type: ignore[assignment] # trusted has a result
     out: list[_Described] = []
-    for file, (batch, result), (row, movement, rule) in zip(file_of, found, described, strict=True):
+    for file, (batch, result), (row, movement, rule) in zip(main_file, found, described, strict=True):
         rough = row["confidence"] == "low" and rule in {"shift_doubtful", "shift_large"}
         if rough and result is not None and file in sure:
             home, theirs = sure[file]
@@ -432,6 +387,90 @@ def _with_their_file(
     return out
 
 
+def _main_files(found: list[tuple[Batch, Match | None]], parcels: GeoDataFrame) -> list[str]:
+    """File that most parcels of each batch came in."""
+    files = file_names(parcels)
+    return [str(pd.Series(files[batch.rows]).mode().iloc[0]) for batch, _ in found]
+
+
+def _strays_apart(  # noqa: PLR0913, PLR0917 - what was found, what was decided, and the parcels
+    found: list[tuple[Batch, Match | None]],
+    described: list[_Described],
+    parcels: GeoDataFrame,
+    shapes: Geometries,
+    settings: AlignSettings,
+    decisions: list[GivenShift | None],
+    open_: set[str],
+) -> tuple[list[tuple[Batch, Match | None]], list[_Described]]:
+    """A few parcels of another file among a village's go with their own file, if it lies otherwise than the village.
+
+    They are too few to tell for themselves, and the village's movement would lay them wrong.
+    """
+    files = file_names(parcels)
+    main_file = _main_files(found, parcels)
+    lies = [_lies(result, one) for (_, result), one in zip(found, described, strict=True)]
+    homes: dict[str, list[int]] = {}
+    for at, (_, movement, rule) in enumerate(described):
+        if found[at][1] is not None and (movement is not None or rule in {"", "shift_far"}):
+            homes.setdefault(main_file[at], []).append(at)
+    homes = {file: sorted(at, key=lambda home: -len(found[home][0].rows)) for file, at in homes.items()}
+    rest, out = list(found), list(described)
+    apart: dict[tuple[str, str], tuple[_Described, Rows]] = {}
+    for at, (batch, result) in enumerate(found):
+        for file in sorted((set(files[batch.rows]) & set(homes)) - {main_file[at], ""}):
+            own = file_of(batch, str(file), batch.rows[files[batch.rows] == file])
+            decided = decisions[at] is not None and own.key not in open_
+            first, *others = homes[file]
+            parted = [_between(lies[first], lies[other], shapes[own.rows]) for other in (*others, at)]
+            # Where villages of that file lie apart themselves, it says nothing of this one.
+            if decided or parted.pop() <= settings.part_m or max(parted, default=0.0) > settings.part_m:
+                continue
+            rest[at] = without(rest[at][0], own.rows), result
+            out[at] = (out[at][0] | {"parcel_count": len(rest[at][0].rows)}, *out[at][1:])
+            _, rows = apart.get((batch.village, file), (None, own.rows[:0]))
+            own = own._replace(rows=np.union1d(rows, own.rows))
+            named = described[at][0]["village_name"]
+            apart[batch.village, file] = (_as_its_file(own, named, described[first], lies[first]), own.rows)
+    for (village, file), (theirs, rows) in apart.items():
+        rest.append((Batch(village, file, rows, rows[:0]), None))
+        out.append(theirs)
+    return rest, out
+
+
+def _lies(result: Match | None, described: _Described) -> Movement:
+    """Movement that lays a batch where it is taken to belong, applied or waiting to be accepted."""
+    _, movement, rule = described
+    if rule == "shift_far" and result is not None:
+        return result.movement
+    return movement or Movement()
+
+
+def _as_its_file(own: Batch, name: object, described: _Described, movement: Movement) -> _Described:
+    """Strays of a file described as the batch they go with."""
+    theirs, applied, rule = described
+    lies = f"只有 {len(own.rows)} 个，与本村其余不在一个文件；同一文件的村 {theirs['village_code']} "
+    row = {
+        **theirs,
+        **dict.fromkeys(_MEASURED),
+        **_motion(movement),
+        "shift_key": own.key,
+        "village_code": own.village,
+        "village_name": name,
+        "batch": own.name,
+        "parcel_count": len(own.rows),
+        "confidence": "none",
+    }
+    if rule == "shift_far":
+        return row | {"reason": f"{lies}偏移待确认，按其处理"}, None, rule
+    if applied is None:
+        return row | {"reason": f"{lies}与三调相合，不随本村移动"}, None, "shift_unknown"
+    return row | {"reason": f"{lies}已改正，按其改正"}, applied, rule
+
+
+# Columns of shifts that tell of parcels' own borders.
+_MEASURED: Final = (
+    "error_m", "rms_m", "median_m", "inset_m", "matched_share", "matched_count", "second_peak", "condition",
+)  # fmt: skip
 _SAME_SIGMAS: Final = 4.0  # errors of few parcels are understated
 
 
@@ -471,14 +510,32 @@ def _figures(result: Match) -> dict[str, object]:
     }
 
 
-def _decided(row: dict[str, object], decision: GivenShift) -> _Described:
-    """A row as someone decided it; what was measured stays beside it."""
-    move = decision.movement
-    if not decision.accepted or move is None:
-        return row | {"reason": "依据 --align 文件不移动"}, None, "shift_declined"
-    reason = "依据 --align 文件给定的参数改正"
+def _decided(
+    row: dict[str, object], decision: GivenShift, sure: Match | None, settings: AlignSettings
+) -> _Described:
+    """A row as someone decided it; what was measured stays beside it, and is said where it is surely another."""
+    move = decision.movement if decision.accepted else None
+    against = ""
+    if sure is not None:
+        apart = _parted(move or Movement(), sure)
+        if apart > max(settings.warn_m, settings.least_sigmas * sure.error_m):
+            against = (
+                f"；但与边界不符，相差 {apart:.1f} m：程序测得整体偏{row['direction']} {_size(sure):.2f} m"
+            )
+    if move is None:
+        reason = f"依据 --align 文件不移动{against}"
+        return row | {"reason": reason}, None, "shift_disputed" if against else "shift_declined"
+    reason = f"依据 --align 文件给定的参数改正{against}"
     row |= _motion(move) | {"accepted": True, "confidence": "given", "reason": reason}
-    return row, move, "shift_given"
+    return row, move, "shift_disputed" if against else "shift_given"
+
+
+def _parted(move: Movement, found: Match) -> float:
+    """How far a movement lays outlines from where they were found to belong, on average, m."""
+    angle = np.arange(4) * np.pi / 2
+    there = found.radius_m * np.column_stack([np.cos(angle), np.sin(angle)])
+    there += (found.movement.origin_x, found.movement.origin_y)
+    return float(np.hypot(*(move(there) - found.movement(there)).T).mean())
 
 
 def _direction(east: float, north: float) -> str:
@@ -505,10 +562,10 @@ def _waiting(rows: list[dict[str, object]], stop_m: float) -> str:
 _LISTED: Final = 10
 
 
-def _notes(rule: str, batches: list[tuple[dict[str, object], Geometries]]) -> pd.DataFrame:
+def _notes(rule: str, told: list[tuple[dict[str, object], Geometries]]) -> pd.DataFrame:
     """Findings of one rule, a row a batch, each placed in its middle."""
-    places = [shapely.box(*_grown(shapes, 1.0)) for _, shapes in batches]
-    rows = [row for row, _ in batches]
+    places = [shapely.box(*_grown(shapes, 1.0)) for _, shapes in told]
+    rows = [row for row, _ in told]
     villages = {"village_code": [row["village_code"] for row in rows]}
     return findings(
         rule,

@@ -247,3 +247,12 @@ def test_a_cell_longer_than_any_decision_is_refused_in_words(tmp_path):
 def test_lines_are_counted_as_an_editor_counts_them(tmp_path):
     with pytest.raises(InputError, match="第 5 行"):
         read_shifts(saved(tmp_path, "", f"{LOWER},否,,,,,,", "", f"{UPPER},也许,,,,,,"))
+
+
+def test_a_batch_listed_undecided_beside_its_decided_village_is_kept_open(tmp_path):
+    text = f"偏移号,采用\n{UPPER},是\n{UPPER}/a.shp,\n{LOWER},\n{LOWER}/b.shp,\n"
+    (tmp_path / "s.csv").write_text(text, encoding="utf-8")
+    assert read_shifts(tmp_path / "s.csv") == (
+        GivenShift(shift_key=UPPER, accepted=True),
+        GivenShift(shift_key=f"{UPPER}/a.shp", accepted=None),
+    )

@@ -1,0 +1,143 @@
+"""Which contract parcels were drawn together, and so lie off together.
+
+A village is one batch, or one a file where it came in several; a group of it,
+or a file, becomes a batch of its own where that was found or decided.
+"""
+
+from collections.abc import Container
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import shapely
+from geopandas import GeoDataFrame
+
+Geometries = npt.NDArray[np.object_]
+Rows = npt.NDArray[np.intp]
+
+MEANT_TO_MATCH: Final = ("10", "21", "22", "23")  # parcel classes that are farmland on the survey too
+_LEAST_BATCH: Final = 30  # parcels of a file in a village
+
+
+class Batch(NamedTuple):
+    """Parcels that were drawn together."""
+
+    village: str
+    name: str
+    rows: Rows  # positions in the parcels
+    meant: Rows  # those of them that are farmland on the survey too, each outline once
+
+    @property
+    def key(self) -> str:
+        """Village code, with a slash the name."""
+        return f"{self.village}/{self.name}" if self.name else self.village
+
+
+def batches(parcels: GeoDataFrame, villages: "pd.Series[str]", apart: Container[str]) -> list[Batch]:
+    """Parcels by village, by file where a village comes in several, and what was decided on by itself.
+
+    Parameters
+    ----------
+    parcels : GeoDataFrame
+        Contract parcels. Those without outline, or of no village, are in no batch.
+    villages : Series of str
+        Village of each.
+    apart : container of str
+        Keys of files and groups that are batches of their own.
+
+    Returns
+    -------
+    list of Batch
+        By village and name; the order of rows does not matter.
+    """
+    shapes = np.asarray(parcels.geometry.array)
+    drawn = np.isfinite(shapely.bounds(shapes)).all(axis=1)  # not so of missing and empty ones either
+    files = file_names(parcels)
+    issuers = issuer_codes(parcels)
+    rows = pd.DataFrame({"village": villages.to_numpy(), "file": files})
+    rows = rows[drawn & rows["village"].ne("").to_numpy(dtype=bool)]
+    meant = _once(shapes, issuers, parcels["parcel_class"].isin(MEANT_TO_MATCH).to_numpy(dtype=bool))
+    out: list[Batch] = []
+    for village, mine in rows.groupby("village", sort=True):
+        for name, part in mine.groupby(_files(mine["file"]), sort=True):
+            here = part.index.to_numpy(dtype=np.intp)
+            batch = Batch(str(village), str(name), here, here[meant[here]])
+            for file in sorted(set(files[batch.rows]) - {batch.name}):
+                own = file_of(batch, str(file), batch.rows[files[batch.rows] == file])
+                if own.key in apart:
+                    out.append(own)
+                    batch = without(batch, own.rows)
+            for group in sorted(set(issuers[batch.rows])):
+                own = group_of(batch, str(group), batch.rows[issuers[batch.rows] == group])
+                if own.key in apart:
+                    out.append(own)
+                    batch = without(batch, own.rows)
+            if len(batch.rows):
+                out.append(batch)
+    return out
+
+
+def beside(parcels: GeoDataFrame, villages: "pd.Series[str]", reach_m: float) -> "pd.Series[str]":
+    """Village of each parcel; one of none is of the nearest parcel's of its file, within ``reach_m``.
+
+    Where a map lies off, parcels that no code gives a village fall outside all of them.
+    """
+    shapes = np.asarray(parcels.geometry.array)
+    drawn = np.isfinite(shapely.bounds(shapes)).all(axis=1)
+    codes = villages.to_numpy(dtype=object).copy()
+    files = file_names(parcels)
+    lost = drawn & (codes == "")
+    for file in np.unique(files[lost].astype(str)):
+        homeless = np.flatnonzero(lost & (files == file))
+        settled = np.flatnonzero(drawn & (codes != "") & ~lost & (files == file))
+        (row, other) = shapely.STRtree(shapes[settled]).query_nearest(shapes[homeless], max_distance=reach_m)
+        near = (
+            pd.DataFrame({"row": homeless[row], "code": codes[settled[other]]}).groupby("row")["code"].min()
+        )
+        codes[near.index.to_numpy()] = near.to_numpy()
+    return pd.Series(codes, index=villages.index, dtype="str")
+
+
+def file_names(parcels: GeoDataFrame) -> Geometries:
+    """File of each parcel; empty where none is known."""
+    return np.asarray(parcels["source_file"].fillna("").to_numpy(dtype=object))
+
+
+def issuer_codes(parcels: GeoDataFrame) -> Geometries:
+    """Issuer of each parcel; empty where none is known."""
+    return np.asarray(parcels["issuer_code"].fillna("").to_numpy(dtype=object))
+
+
+def group_of(batch: Batch, group: str, rows: Rows) -> Batch:
+    """A group of a batch as a batch of its own."""
+    name = f"{batch.name}/{group}" if batch.name else group
+    return Batch(batch.village, name, rows, np.intersect1d(batch.meant, rows))
+
+
+def file_of(batch: Batch, file: str, rows: Rows) -> Batch:
+    """Parcels of another file among a batch as a batch of their own."""
+    return Batch(batch.village, file, rows, np.intersect1d(batch.meant, rows))
+
+
+def without(batch: Batch, gone: Rows) -> Batch:
+    """What is left of a batch."""
+    return batch._replace(rows=np.setdiff1d(batch.rows, gone), meant=np.setdiff1d(batch.meant, gone))
+
+
+def _files(files: "pd.Series[str]") -> "pd.Series[str]":
+    """File of each parcel of a village where it has several with enough parcels, else nothing."""
+    counts = files.value_counts()
+    several = [name for name in counts.index if counts[name] >= _LEAST_BATCH]
+    if len(several) < 2:  # noqa: PLR2004 - one file, or one and strays
+        return pd.Series("", index=files.index)
+    # Strays of further files go with the largest.
+    return files.where(files.isin(several), max(several, key=lambda name: (counts[name], name)))
+
+
+def _once(shapes: Geometries, issuers: Geometries, meant: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Those that are meant, without outlines that came before under the same issuer: a copy is no second witness."""
+    outlines = pd.DataFrame({"shape": shapely.to_wkb(shapes), "issuer": issuers})
+    out = meant.copy()
+    out[meant] = ~outlines[meant].duplicated().to_numpy(dtype=bool)
+    return out
