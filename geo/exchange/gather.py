@@ -222,10 +222,12 @@ def _into(
             said = datums.described(shift, over=part)
             message = f"{label} 由 {part.crs.name} 转换到 {target.name}：{said}"
             return out, [note("datum_converted", message, row_code=datum)]
+    # Only parcels are laid onto the survey afterwards.
+    else_ = "否则剩余偏移由对齐步骤逐村估计" if role == "parcels" else "没有的，这个图层不会自动改正"
     message = (
         f"{label} 的基准是{datum}，{_LAYER_OF[role]}图层按 {target.name} 处理："
-        "经纬度原样沿用，未作基准转换，位置可能相差数十米以上；有转换参数或控制点时请用 --datum 给出，"
-        "否则剩余偏移由对齐步骤逐村估计"
+        "经纬度原样沿用，未作基准转换，位置可能相差数十米以上；"
+        f"有转换参数或控制点时请用 --datum 给出，{else_}"
     )
     return systems.convert(part, target), [note("datum_differs", message)]
 

@@ -190,7 +190,7 @@ def _codes_over(
     kinds = code_list("DKLB")
     names = [
         f"{kinds.get(kind, kind)}{code}"
-        for code, kind in zip(evidence["parcel_code"], evidence["parcel_class"], strict=True)
+        for code, kind in zip(evidence["parcel_code"], evidence["parcel_class"].fillna(""), strict=True)
     ]
     table["name"] = np.asarray(names, dtype=object)[table["other"]]
     joined = table.sort_values(["row", "name"]).groupby("row")["name"].agg(";".join)
@@ -206,7 +206,8 @@ def _class_names(land_class: pd.Series, chief: npt.NDArray[np.int64]) -> npt.NDA
 
 def _parcel_names(parcel_class: pd.Series, chief: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
     known = code_list("DKLB")
-    names = np.array([known.get(code, code) for code in parcel_class] + ["不详"], dtype=object)
+    told = parcel_class.fillna("")
+    names = np.array([known.get(code, code) or "类别未填" for code in told] + ["不详"], dtype=object)
     return names[chief]
 
 

@@ -557,6 +557,9 @@ def test_without_a_file_they_stay_off_and_that_is_said_with_what_to_do(inputs):
     assert "--datum" in note["message"]
     assert "--datum" in note["advice"]
     assert "对齐" in note["advice"]
+    assert "逐村估计" in note["message"]
+    (baseline,) = found(layers.baseline, "datum_differs").to_dict("records")
+    assert "不会自动改正" in baseline["message"]  # nothing ever moves it
 
 
 def test_a_survey_on_an_old_datum_is_converted_and_the_rest_follows(inputs, tmp_path):

@@ -97,3 +97,10 @@ def test_a_baseline_row_without_a_known_class_is_no_proof():
     got = one(baseline=layer((0, 0, 100, 100), land_class=[None]))
     assert got["piece_class"] == "UNDETERMINED"
     assert "nan" not in got["class_reason"]
+
+
+def test_a_parcel_without_a_class_is_evidence_that_says_so():
+    parcel = layer((0, 0, 100, 80), parcel_code=["1407251002020100001"], parcel_class=[None])
+    got = one(evidence=parcel)
+    assert "登记为类别未填" in got["class_reason"]
+    assert got["evidence_parcels"] == "1407251002020100001"
