@@ -5,7 +5,7 @@ encoding or coordinate system; each is read for itself and then joins the others
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -87,7 +87,7 @@ def gather(
     for one in chosen:
         with sources(one, role, layer=how.layer) as found:
             for source in found:
-                read, more = _read(source, role, needed, how)
+                read, more = _read(_told_apart(source, one, chosen, path), role, needed, how)
                 parts.append(read.table)
                 notes += more
                 files += read.files if source.origin == source.file or one.suffix.lower() != ".zip" else [one]
@@ -97,6 +97,15 @@ def gather(
         notes += more
     table = schema.conform(stack(parts), role)
     return last(table), notes, tuple(dict.fromkeys(files))
+
+
+def _told_apart(source: Source, file: Path, files: Sequence[Path], folder: Path) -> Source:
+    """The layer with its file's folder before its name, where another folder has a file of that name."""
+    same = sum(other.name == file.name for other in files)
+    if same == 1 or not file.is_relative_to(folder):
+        return source
+    place = file.relative_to(folder).as_posix()
+    return replace(source, label=place + source.label.removeprefix(file.name))
 
 
 def last(table: GeoDataFrame) -> GeoDataFrame:

@@ -420,3 +420,11 @@ def test_persons_come_in_when_asked_for(tmp_path, mdb):
     assert set(reading.table["neighbour_east"]) == {"张三"}
     assert set(reading.contractors["contractor_name"]) == {"张三"}
     assert "personal_columns_dropped" not in rules(reading)
+
+
+def test_files_of_one_name_in_two_folders_are_told_apart(tmp_path, survey):
+    for folder in ("甲镇", "乙镇"):
+        save(parcels(), tmp_path / folder / "DK.shp")
+    reading = read.parcels(tmp_path, near=survey)
+    assert set(reading.table["source_file"]) == {"甲镇/DK.shp", "乙镇/DK.shp"}
+    assert not reading.table.duplicated(["source_file", "source_row"]).any()
