@@ -9,6 +9,7 @@ Source: the search over the offset of two layers, the warning from 2 m and the
 stop from 10 m on, are project rules; no standard sets them.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
@@ -22,6 +23,7 @@ from geopandas import GeoDataFrame
 from geo.errors import MismatchError, ShiftError
 from geo.findings import findings, joined
 from geo.movement import GivenShift, Movement
+from geo.reconcile.agreement import agreement
 from geo.reconcile.batch import (
     Batch,
     Geometries,
@@ -140,11 +142,13 @@ def align(  # noqa: PLR0913 - two layers, where the rows belong, and how
     given = {shift.shift_key: shift for shift in settings.given if shift.accepted is not None}
     open_ = {shift.shift_key for shift in settings.given} - set(given)
 
+    def near(rows: Rows) -> Geometries:
+        return np.asarray(land[tree.query(shapely.box(*_grown(shapes[rows], settings.reach_m)))])
+
     def one(batch: Batch) -> list[tuple[Batch, Match | None]]:
         if settings.mode == "none" and not {batch.key, batch.village} & set(given):
             return []
-        near = land[tree.query(shapely.box(*_grown(shapes[batch.rows], settings.reach_m)))]
-        return _found(parcels, shapes, batch, near, settings)
+        return _found(parcels, shapes, batch, near(batch.rows), settings)
 
     drawn_together = batches(parcels, beside(parcels, villages, settings.reach_m), given)
     with ThreadPoolExecutor(cores(jobs)) as pool:
@@ -156,7 +160,7 @@ def align(  # noqa: PLR0913 - two layers, where the rows belong, and how
         for (batch, result), decision in zip(found, decisions, strict=True)
     ]
     described = _with_their_file(found, described, parcels, shapes)
-    found, described = _strays_apart(found, described, parcels, shapes, settings, decisions, open_)
+    found, described = _strays_apart(found, described, parcels, near, settings, decisions, open_)
     table = conform(pd.DataFrame([row for row, _, _ in described]), "shifts")
     table = table.sort_values("shift_key", kind="stable").reset_index(drop=True)
     if stop and (waiting := [row for row, _, rule in described if rule == "shift_far"]):
@@ -397,15 +401,16 @@ def _strays_apart(  # noqa: PLR0913, PLR0917 - what was found, what was decided,
     found: list[tuple[Batch, Match | None]],
     described: list[_Described],
     parcels: GeoDataFrame,
-    shapes: Geometries,
+    near: Callable[[Rows], Geometries],
     settings: AlignSettings,
     decisions: list[GivenShift | None],
     open_: set[str],
 ) -> tuple[list[tuple[Batch, Match | None]], list[_Described]]:
-    """A few parcels of another file among a village's go with their own file, if it lies otherwise than the village.
+    """A few parcels of another file among a village's go with their own file where they lie better so.
 
-    They are too few to tell for themselves, and the village's movement would lay them wrong.
+    They are too few to be matched by themselves: only these two places are asked.
     """
+    shapes = np.asarray(parcels.geometry.array)
     files = file_names(parcels)
     main_file = _main_files(found, parcels)
     lies = [_lies(result, one) for (_, result), one in zip(found, described, strict=True)]
@@ -424,6 +429,9 @@ def _strays_apart(  # noqa: PLR0913, PLR0917 - what was found, what was decided,
             parted = [_between(lies[first], lies[other], shapes[own.rows]) for other in (*others, at)]
             # Where villages of that file lie apart themselves, it says nothing of this one.
             if decided or parted.pop() <= settings.part_m or max(parted, default=0.0) > settings.part_m:
+                continue
+            here, onto = shapes[own.rows], near(own.rows)
+            if agreement(here, onto, lies[first]) <= agreement(here, onto, lies[at]):
                 continue
             rest[at] = without(rest[at][0], own.rows), result
             out[at] = (out[at][0] | {"parcel_count": len(rest[at][0].rows)}, *out[at][1:])

@@ -411,6 +411,15 @@ def test_a_few_parcels_of_another_file_are_not_laid_wrong_with_the_village(laid_
     assert f"{LOWER}/a.shp" in got.findings["row_code"].tolist()
 
 
+@pytest.mark.parametrize("metres", [1.5, 60.0])
+def test_strays_that_lie_off_as_their_village_does_are_laid_back_with_it(laid_county, metres):
+    parcels = with_strays(laid_county, LOWER, 20, "")
+    parcels = moved(parcels, of_village(laid_county, LOWER), Movement(dx_m=metres))
+    got = laid(laid_county, parcels, accept_far=True)
+    assert miss(got, laid_county).max() < 0.3
+    assert got.shifts["shift_key"].tolist() == [UPPER, LOWER]
+
+
 def test_strays_of_a_file_that_waits_wait_with_it(laid_county):
     parcels = with_strays(laid_county, LOWER, 20, "a.shp")
     with pytest.raises(ShiftError, match=f"{LOWER}/a.shp") as error:
