@@ -9,9 +9,10 @@ A page that fails is told in its row; the rest of the unit is made.
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, cast
 
@@ -23,6 +24,7 @@ from pyproj import CRS, Transformer
 
 from geo.atomic import whole_file
 from geo.errors import GeoError, OutputError
+from geo.memory import release
 from geo.sheets.draw import pdf, png
 from geo.sheets.dxf import DxfSettings, dxf, outside_gbk
 from geo.sheets.fonts import missing
@@ -62,7 +64,9 @@ class Source(Protocol):
         """A layer, or a part of it."""
 
 
-Pages = Mapping[str, tuple[Page, ...]]  # of each frame, by its key: the map, and pages its table goes on
+Pages = Iterable[
+    tuple[str, tuple[Page, ...]]
+]  # key of a frame: the map, and pages its table goes on; painted when asked for
 Land = Mapping[str, pd.DataFrame]  # layers by name; those with a place are GeoDataFrames
 Painter = Callable[[Frame, Land, Sequence[Frame]], tuple[tuple[Page, ...], str]]  # pages, and what they lack
 
@@ -159,26 +163,32 @@ def make_unit(job: Job, task: Task) -> Record:
     """
     path = record_path(task.out, job)
     before = load_record(path)
+    release()  # what the last unit held
     try:
         layers = land(job, task)
         mark = fingerprint(job, layers, task)
     except Exception as error:  # noqa: BLE001 - one unit's fault must not stop the county's set
         return _failed(job, task, _told(error))
+    release()  # what reading took beside the land itself
     record = before if before.mark == mark else Record(mark=mark)
     asked = [name for name in task.formats if (name == "shp") == (not job.frames)]
     wanted = [name for name in asked if not (task.resume and intact(record, name, task.out))]
     if not wanted:
         return record
-    pages, told, failed = ({}, {}, {}) if PAGED.isdisjoint(wanted) else _pages(job, layers, task)
+    failed: dict[str, str] = {}
+    pages: Pages = _painted(job, layers, task, record.notes, failed)
+    if len(PAGED.intersection(wanted)) > 1:
+        pages = list(pages)  # painted once for all formats; for one alone they need not all be held
     for name in wanted:
-        record.files[name], record.errors[name] = {}, dict(failed) if name in PAGED else {}
+        record.files[name], record.errors[name] = {}, {}
         try:
             for file in _WRITERS[name](job, layers, pages, task):
                 record.files[name][file.relative_to(task.out).as_posix()] = _sha256(file)
         except Exception as error:  # noqa: BLE001 - one unit's fault must not stop the county's set
             record.errors[name][""] = _told(error)
+        record.errors[name] |= failed if name in PAGED else {}
         record.made.append(name)
-    record.notes |= _notes(job, layers, pages, told)
+    record.notes |= _notes(job, layers)
     _save(record, path)
     return record
 
@@ -270,17 +280,19 @@ def intact(record: Record, name: str, out: Path) -> bool:
         return False
 
 
-def _pages(
-    job: Job, layers: Land, task: Task
-) -> tuple[dict[str, tuple[Page, ...]], dict[str, str], dict[str, str]]:
-    """Pages of a unit by the key of their frame, what they lack, and what went wrong with the others."""
-    pages, told, failed = {}, {}, {}
+def _painted(
+    job: Job, layers: Land, task: Task, notes: dict[str, str], failed: dict[str, str]
+) -> Iterator[tuple[str, tuple[Page, ...]]]:
+    """Pages of a unit, one frame after another; what they lack, and what went wrong with others, is noted."""
     for frame in job.frames:
         try:
-            pages[frame.key], told[frame.key] = task.paint(frame, _within(frame, layers), job.frames)
+            drawn, lacking = task.paint(frame, _within(frame, layers), job.frames)
         except Exception as error:  # noqa: BLE001 - one page's fault must not stop the county's set
             failed[frame.key] = _told(error)
-    return pages, told, failed
+            continue
+        release()
+        notes[frame.key] = "；".join(filter(None, [lacking, _without_font(drawn)]))
+        yield frame.key, drawn
 
 
 def _within(frame: Frame, layers: Land) -> dict[str, pd.DataFrame]:
@@ -301,28 +313,26 @@ def _within(frame: Frame, layers: Land) -> dict[str, pd.DataFrame]:
 
 def _write_pdf(job: Job, _: object, pages: Pages, task: Task) -> list[Path]:
     """The unit's pages in one file, or in volumes."""
-    every = [page for drawn in pages.values() for page in drawn]
-    volumes = [every[at : at + VOLUME] for at in range(0, len(every), VOLUME)]
-    files = []
-    for number, volume in enumerate(volumes, start=1):
-        more = f"_{number:02d}" if len(volumes) > 1 else ""
-        files.append(
-            _put(task.out / job.folder / f"{job.stem}{more}.pdf", pdf(volume, title=volume[0].title))
-        )
-    return files
+    every = (page for _, drawn in pages for page in drawn)
+    volumes = [pdf(chain([first], islice(every, VOLUME - 1))) for first in every]
+    names = [f"{job.stem}_{number:02d}" for number in range(1, len(volumes) + 1)]
+    if len(names) == 1:
+        names = [job.stem]
+    folder = task.out / job.folder
+    return [_put(folder / f"{name}.pdf", volume) for name, volume in zip(names, volumes, strict=True)]
 
 
 def _write_geopdf(job: Job, _: object, pages: Pages, task: Task) -> list[Path]:
     """A file a page, so that a GIS opens each as a layer."""
     folder = task.out / job.folder / "geopdf"
-    return [_put(folder / f"{key}.pdf", pdf(drawn)) for key, drawn in pages.items()]
+    return [_put(folder / f"{key}.pdf", pdf(drawn)) for key, drawn in pages]
 
 
 def _write_png(job: Job, _: object, pages: Pages, task: Task) -> list[Path]:
     folder = task.out / job.folder / "png"
     return [
         _put(folder / f"{key}{'' if at == 1 else f'_{at}'}.png", png(pdf(page), dpi=task.dpi)[0])
-        for key, drawn in pages.items()
+        for key, drawn in pages
         for at, page in enumerate(drawn, start=1)
     ]
 
@@ -374,17 +384,18 @@ def _put(path: Path, data: bytes) -> Path:
     return path
 
 
-def _notes(job: Job, layers: Land, pages: Pages, told: Mapping[str, str]) -> dict[str, str]:
-    """What a reader must be told of a page: characters that no font, or no old CAD, has."""
-    notes = {}
-    for key, drawn in pages.items():
-        lacking = missing(item.text for page in drawn for item in page.items if isinstance(item, Text))
-        font = f"字体缺字 {''.join(lacking)}，图上以〓代替" if lacking else ""
-        notes[key] = "；".join(filter(None, [told[key], font]))
+def _without_font(drawn: Iterable[Page]) -> str:
+    """What a reader must be told of pages: characters that no font has."""
+    lacking = missing(item.text for page in drawn for item in page.items if isinstance(item, Text))
+    return f"字体缺字 {''.join(lacking)}，图上以〓代替" if lacking else ""
+
+
+def _notes(job: Job, layers: Land) -> dict[str, str]:
+    """What a reader must be told of a village's tables: characters that no old CAD has."""
     names = layers["pieces"].get("village_name", pd.Series(dtype="str")).dropna().unique().tolist()
     if not job.frames and (rare := outside_gbk("".join([job.name, *map(str, names)]))):
-        notes[""] = f"GBK 编码没有 {rare}，shapefile 和 txt 中以?代替"
-    return notes
+        return {"": f"GBK 编码没有 {rare}，shapefile 和 txt 中以?代替"}
+    return {}
 
 
 def _failed(job: Job, task: Task, message: str) -> Record:
