@@ -1,7 +1,9 @@
 """The command line: files and arguments to the functions of geo, results to the screen.
 
 Exit status: 0 done, 1 done with findings of severity error, 2 wrong use or
-unreadable input. Results go to stdout, progress to stderr.
+unreadable input. Results go to stdout, progress to stderr. Each command
+imports what it needs: help comes at once, and the processes of ``sheets``,
+which import this module too, hold no more than drawing takes.
 """
 
 import json
@@ -12,24 +14,20 @@ from contextlib import contextmanager, nullcontext
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, ParamSpec, TypeVar
 
-import pandas as pd
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from geo import ledger, workspace
-from geo import report as reports
 from geo.errors import GeoError, InputError
-from geo.exchange.shift_file import read_shifts
-from geo.findings import gather
-from geo.pipeline import Inputs, Outcome, read_layers, reconcile_files
-from geo.reconcile import Settings
-from geo.reconcile.align import AlignSettings
-from geo.reconcile.check import check as run_checks
-from geo.reconcile.sources import prepared
-from geo.sample import SampleSettings, county, deliver
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from geo.pipeline import Inputs, Outcome
+    from geo.reconcile import Settings
+    from geo.reconcile.align import AlignSettings
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -127,6 +125,10 @@ def _plainly(command: Callable[P, R]) -> Callable[P, R]:
 @_plainly
 def demo(out: Annotated[Path, typer.Option(help="结果文件夹")] = Path("out/demo")) -> None:
     """用内置样例县走完全程：造数据、套合、台账、地图。"""
+    from geo import ledger, workspace
+    from geo.reconcile import Settings
+    from geo.sample import SampleSettings, county, deliver
+
     _screen.print("1/4 生成样例县（3 个村）…")
     deliver(county(SampleSettings.small()), out / "样例县")
     sample = out / "样例县"
@@ -145,8 +147,10 @@ def demo(out: Annotated[Path, typer.Option(help="结果文件夹")] = Path("out/
     print(f"地图      {out / 'map.html'}（断网可用，用浏览器打开）")
 
 
-def _sample_inputs(folder: Path) -> Inputs:
+def _sample_inputs(folder: Path) -> "Inputs":
     """Inputs of a delivered sample county."""
+    from geo.pipeline import Inputs
+
     (held,) = [path.parent for path in folder.glob("*/矢量数据")]
     return Inputs(survey=folder / "三调", parcels=held, baseline=folder / "二调" / "DLTB.shp")
 
@@ -162,6 +166,8 @@ def sample(
     jobs: Jobs = 0,
 ) -> None:
     """生成已知答案的样例县，按国家标准的格式交付。"""
+    from geo.sample import SampleSettings, county, deliver
+
     settings = SampleSettings(villages=villages, seed=seed, shift_m=shift_m, messy=messy)
     made = county(settings, jobs=jobs)
     deliver(made, out)
@@ -186,6 +192,13 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """只检查数据，列出问题清单。"""
+    from geo import ledger
+    from geo import report as reports
+    from geo.findings import gather
+    from geo.pipeline import Inputs, read_layers
+    from geo.reconcile.check import check as run_checks
+    from geo.reconcile.sources import prepared
+
     inputs = Inputs(
         survey=survey,
         parcels=parcels,
@@ -240,6 +253,9 @@ def reconcile(
     as_json: AsJson = False,
 ) -> None:
     """主任务：三调套合确权，得到面积平衡、编号稳定的未确权耕地清单。"""
+    from geo.pipeline import Inputs
+    from geo.reconcile import Settings
+
     inputs = Inputs(
         survey=survey,
         parcels=parcels,
@@ -258,8 +274,11 @@ def reconcile(
     raise typer.Exit(WITH_ERRORS if outcome.result.findings["severity"].eq("error").any() else 0)
 
 
-def _aligning(align: str, *, accept_far: bool = False) -> AlignSettings:
+def _aligning(align: str, *, accept_far: bool = False) -> "AlignSettings":
     """What ``--align`` says: a word, or a file of decisions."""
+    from geo.exchange.shift_file import read_shifts
+    from geo.reconcile.align import AlignSettings
+
     if align in {"auto", "none"}:
         return AlignSettings(mode="none" if align == "none" else "auto", accept_far=accept_far)
     if not Path(align).is_file():
@@ -267,8 +286,12 @@ def _aligning(align: str, *, accept_far: bool = False) -> AlignSettings:
     return AlignSettings(given=read_shifts(align), accept_far=accept_far)
 
 
-def _reconciled(inputs: Inputs, out: Path, settings: Settings, *, resume: bool, personal: bool) -> Outcome:
+def _reconciled(
+    inputs: "Inputs", out: Path, settings: "Settings", *, resume: bool, personal: bool
+) -> "Outcome":
     """Run the main job with a progress bar on the screen."""
+    from geo.pipeline import reconcile_files
+
     if out.suffix.lower() != ".gpkg":
         raise InputError(f"成果文件 {out} 应以 .gpkg 结尾")
     with _bar("套合") as progress:
@@ -300,7 +323,7 @@ def _bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
         )
 
 
-def _summary(outcome: Outcome) -> dict[str, Any]:
+def _summary(outcome: "Outcome") -> dict[str, Any]:
     """Totals of a run, from stored m2."""
     result = outcome.result
     county_row = result.balance[result.balance["level"] == "county"]
@@ -321,13 +344,16 @@ def _summary(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _summary_text(outcome: Outcome) -> str:
+def _summary_text(outcome: "Outcome") -> str:
+    from geo import report as reports
+    from geo import workspace
+
     return reports.report_text(workspace.open(outcome.out), level="village")
 
 
-def _draw(tables: Mapping[str, pd.DataFrame], path: Path) -> None:
+def _draw(tables: Mapping[str, "pd.DataFrame"], path: Path) -> None:
     """Save the county's map under the county's name."""
-    from geo import webmap  # noqa: PLC0415 - only where a map is drawn: 11 MB that each process of `sheets` would bear
+    from geo import webmap
 
     balance = tables["balance"]
     names = balance.loc[balance["level"].eq("county"), "name"].fillna("")
@@ -341,6 +367,8 @@ def map_(
     out: Annotated[Path, typer.Option(help="网页文件")] = Path("map.html"),
 ) -> None:
     """画一张断网可用的网页地图。"""
+    from geo import workspace
+
     opened = workspace.open(work)
     tables = {layer: opened.read(layer) for layer in opened.layers}
     _draw(tables, out)
@@ -354,6 +382,8 @@ def ledger_(
     out: Annotated[Path, typer.Option(help="输出文件夹")] = Path("台账"),
 ) -> None:
     """按村输出 Excel 台账，附面积平衡证明。"""
+    from geo import ledger, workspace
+
     for path in ledger.write_ledger(workspace.open(work), out):
         print(path)
 
@@ -391,7 +421,8 @@ def sheets_(
     as_json: AsJson = False,
 ) -> None:
     """按组、村或标准图幅输出 1:2000 图件，附图幅目录和索引图。"""
-    from geo.sheets import run as sheets  # noqa: PLC0415 - only this command draws: the others start without its libraries
+    from geo import workspace
+    from geo.sheets import run as sheets
 
     opened = workspace.open(work)
     margin = sheets.LayoutSettings(
@@ -425,7 +456,8 @@ def sheets_(
     for row in outcome.errors.to_dict("records"):
         sys.stderr.write(f"出错 {row['sheet_number'] or row['unit_code']}：{row['message']}\n")
     print(json.dumps(outcome.summary(), ensure_ascii=False) if as_json else outcome.text())
-    workspace.amend(work, {"sheets": outcome.sheets})  # last: the set stands even where the workspace may only be read
+    # Last: the set stands even where the workspace may only be read.
+    workspace.amend(work, {"sheets": outcome.sheets})
     raise typer.Exit(WITH_ERRORS if len(outcome.errors) else 0)
 
 
@@ -433,6 +465,9 @@ def sheets_(
 @_plainly
 def report(work: WorkspacePath, as_json: AsJson = False) -> None:
     """县、乡、村、组汇总表，并复核面积平衡。"""
+    from geo import report as reports
+    from geo import workspace
+
     opened = workspace.open(work)
     print(reports.report_json(opened) if as_json else reports.report_text(opened))
 
@@ -445,7 +480,9 @@ def serve(
     port: Annotated[int, typer.Option(help="端口")] = 8000,
 ) -> None:
     """在本机或内网提供地图与数据接口。"""
-    import uvicorn  # noqa: PLC0415 - only this command needs a server
+    import uvicorn
+
+    from geo import workspace
 
     workspace.open(work)  # refuse here, before a server stands
     os.environ["TAOTU_WORKSPACE"] = str(work)
