@@ -53,8 +53,11 @@ def write_shifts(
         If the file cannot be written.
     """
     table = shifts[column_names("shifts")].copy()
+    decided = tuple(decided)
     refused = {shift.shift_key for shift in decided if shift.accepted is False}
-    said_no = table["shift_key"].isin(refused) | table["village_code"].isin(refused)
+    open_ = {shift.shift_key for shift in decided if shift.accepted is None}
+    by_village = table["village_code"].isin(refused) & ~table["shift_key"].isin(open_)
+    said_no = table["shift_key"].isin(refused) | by_village
     table["accepted"] = np.select([table["accepted"], said_no], ["是", "否"], "")
     table["confidence"] = confidence_names(shifts)
     table["model"] = table["model"].map(code_list("shift_model"))

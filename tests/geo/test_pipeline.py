@@ -283,11 +283,13 @@ def deciding(*given, **more):
 def test_a_table_of_shifts_taken_as_it_is_moves_every_vertex_by_its_numbers(shifted, tmp_path):
     with pytest.raises(ShiftError, match=r"w\.shifts\.csv") as stopped:
         reconcile_files(shifted, tmp_path / "w.gpkg")
-    assert list(stopped.value.shifts.loc[~stopped.value.shifts["accepted"], "shift_key"])[-1] == MOVED
+    waiting = stopped.value.shifts["reason"].str.contains("待确认")
+    # The village, and what of its file lies in the other one.
+    assert list(stopped.value.shifts.loc[waiting, "shift_key"]) == ["140725100200/DK140725101.shp", MOVED]
     table = tmp_path / "w.shifts.csv"
     assert [path.name for path in tmp_path.iterdir()] == [table.name], "nothing else is left behind"
     text = table.read_text(encoding="utf-8-sig").splitlines()
-    (at,) = [number for number, line in enumerate(text) if line.startswith(f"\t{MOVED}")]
+    (at,) = [number for number, line in enumerate(text) if line.startswith(f"\t{MOVED},")]
     cells = text[at].split(",")
     cells[text[0].split(",").index("采用")] = "是"
     text[at] = ",".join(cells)

@@ -5,6 +5,7 @@ from io import StringIO
 
 import numpy as np
 import pandas as pd
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -91,6 +92,17 @@ def test_a_no_is_written_again_when_the_next_run_stops_too(shifts, tmp_path):
     assert refused in read_shifts(tmp_path / "s.csv")
     write_shifts(shifts, tmp_path / "s.csv")
     assert refused not in read_shifts(tmp_path / "s.csv")
+
+
+def test_what_was_left_open_beside_a_village_told_no_is_left_open_again(shifts, tmp_path):
+    batch = shifts[shifts["shift_key"].eq(LOWER)].assign(shift_key=f"{LOWER}/a.shp", accepted=False)
+    more = pd.concat([shifts, batch], ignore_index=True)
+    decided = (
+        GivenShift(shift_key=LOWER, accepted=False),
+        GivenShift(shift_key=f"{LOWER}/a.shp", accepted=None),
+    )
+    write_shifts(more, tmp_path / "s.csv", decided=iter(decided))
+    assert set(decided) <= set(read_shifts(tmp_path / "s.csv"))
 
 
 def test_yes_without_numbers_accepts_what_will_be_found(tmp_path):
