@@ -178,7 +178,8 @@ fig.tight_layout()
 # ## 4. Blocks, strips, slivers
 #
 # Parcels were digitised by hand, so along every border the maps miss each other by a metre or two. Those
-# strips are no land to let, but they are area: they stay in the books. A strip is wider somewhere than borders of its village err.
+# strips are no land to let, but they are area: they stay in the books. A strip is wider somewhere than borders of its
+# village err.
 
 # %%
 fig, ax = plt.subplots(figsize=(11, 4))

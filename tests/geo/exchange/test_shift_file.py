@@ -5,7 +5,6 @@ from io import StringIO
 
 import numpy as np
 import pandas as pd
-import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

@@ -297,7 +297,9 @@ def test_a_piece_across_the_corner_of_four_sheets_is_on_all_four():
 
 def test_a_piece_across_sheets_names_the_others_the_one_with_its_row_first():
     x, y = corner_of("J49I303500")
-    across = layer([shapely.box(x - 300, y + 10, x + 1100, y + 60), shapely.box(x + 90, y + 90, x + 95, y + 95)])
+    across = layer(
+        [shapely.box(x - 300, y + 10, x + 1100, y + 60), shapely.box(x + 90, y + 90, x + 95, y + 95)]
+    )
     west, middle, east = sheet_frames(across)
     code = across["piece_code"].iloc[0]
     assert (west.others, east.others) == ({code: (middle.key, east.key)}, {code: (middle.key, west.key)})
