@@ -469,7 +469,7 @@ def _as_its_file(own: Batch, name: object, described: _Described, movement: Move
         "confidence": "none",
     }
     if rule == "shift_far":
-        return row | {"reason": f"{lies}偏移待确认，按其处理"}, None, rule
+        return row | {"reason": f"{lies}偏移待确认，随其决定"}, None, "shift_unknown"
     if applied is None:
         return row | {"reason": f"{lies}与三调相合，不随本村移动"}, None, "shift_unknown"
     return row | {"reason": f"{lies}已改正，按其改正"}, applied, rule

@@ -422,9 +422,12 @@ def test_strays_that_lie_off_as_their_village_does_are_laid_back_with_it(laid_co
 
 def test_strays_of_a_file_that_waits_wait_with_it(laid_county):
     parcels = with_strays(laid_county, LOWER, 20, "a.shp")
-    with pytest.raises(ShiftError, match=f"{LOWER}/a.shp") as error:
+    with pytest.raises(ShiftError, match=rf"1 个村（批次）.*（{UPPER}）") as error:
         laid(laid_county, parcels)
     assert error.value.shifts["shift_key"].tolist() == [UPPER, LOWER, f"{LOWER}/a.shp"]
+    back = Movement(dx_m=-ASTRAY.dx_m, dy_m=-ASTRAY.dy_m)
+    given = (GivenShift(shift_key=UPPER, accepted=True, movement=back),)
+    assert miss(laid(laid_county, parcels, given=given), laid_county).max() < 1e-6
 
 
 def test_strays_whose_file_lies_as_the_village_does_stay_with_the_village(laid_county):
