@@ -204,7 +204,7 @@ def ascend(
     rounds: int,
     prices: Floats,
     reach: float,
-    complete: bool,  # noqa: FBT001
+    complete: bool,
 ) -> tuple[float, Floats]:
     """Best bound found from some prices, and its prices.
 
@@ -308,14 +308,13 @@ def _reach(graph: Graph, upper: int) -> float:
     """A radius that holds several parts around almost every node, lists kept within memory."""
     n = len(graph.weight)
     sample = np.unique(np.linspace(0, n - 1, 200).astype(np.int64))
-    radii, counts = [], []
+    radii = []
     for c in sample:
         d = np.array([distance(graph, i, c) for i in range(n)])
         order = np.argsort(d, kind="stable")
         full = int(np.searchsorted(np.cumsum(graph.weight[order]), 6 * upper))
         radii.append(d[order[min(full, n - 1)]])
     reach = float(np.quantile(radii, 0.9))
-    for c in sample:
-        counts.append(sum(distance(graph, i, c) <= reach for i in range(n)))
+    counts = [sum(distance(graph, i, c) <= reach for i in range(n)) for c in sample]
     crowd = float(np.mean(counts)) * n
     return reach if crowd < 3e7 else reach * float(np.sqrt(3e7 / crowd))

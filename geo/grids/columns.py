@@ -60,7 +60,9 @@ def pooled(pool: Pool) -> tuple[Ints, Ints]:
     return begin, pool.nodes[: begin[-1]].copy()
 
 
-def priced(graph: Graph, begin: Ints, nodes: Ints, *, lower: int, upper: int, table: Floats) -> Columns:
+def priced(  # noqa: PLR0913, what a part costs hangs on all of them
+    graph: Graph, begin: Ints, nodes: Ints, *, lower: int, upper: int, table: Floats
+) -> Columns:
     """Parts with what they cost, worked out from the start."""
     m = len(begin) - 1
     cost, misses = np.zeros(m), np.zeros(m, dtype=np.int64)
@@ -81,7 +83,12 @@ def priced(graph: Graph, begin: Ints, nodes: Ints, *, lower: int, upper: int, ta
 
 
 def choose(
-    columns: Columns, *, nodes: int, counts: tuple[int, int], keep: Ints | None = None, effort: int | None = None
+    columns: Columns,
+    *,
+    nodes: int,
+    counts: tuple[int, int],
+    keep: Ints | None = None,
+    effort: int | None = None,
 ) -> Ints | None:
     """The cheapest set of parts that holds each node once.
 
@@ -130,8 +137,12 @@ def choose(
 
 
 def _solved(cost: Floats, rules: list[scipy.optimize.LinearConstraint], effort: int | None) -> Floats | None:
-    options: dict[str, float] = {"mip_rel_gap": 0.0 if effort is None else 1e-6}
-    if effort is not None:
-        options["node_limit"] = effort
-    answer = scipy.optimize.milp(cost, integrality=np.ones(len(cost)), bounds=(0, 1), constraints=rules, options=options)
+    """Each column taken or not, at the least cost found."""
+    answer = scipy.optimize.milp(
+        cost,
+        integrality=np.ones(len(cost), dtype=np.int64),
+        bounds=scipy.optimize.Bounds(0, 1),
+        constraints=rules,
+        options={"mip_rel_gap": 0.0} if effort is None else {"mip_rel_gap": 1e-6, "node_limit": effort},
+    )
     return None if answer.x is None else np.asarray(answer.x, dtype=np.float64)

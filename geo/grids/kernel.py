@@ -21,9 +21,11 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 # numba has no types of its own; a compiled function keeps those it was written with.
 compiled = cast("Callable[[Function], Function]", numba.njit(cache=True))
+inlined = cast("Callable[[Function], Function]", numba.njit(cache=True, inline="always"))
 
 EPS = 1e-9  # less than this is no gain
 NEVER = 1e300
+NEARLY = 0.02  # swaps that lose more than this at fixed centres are not weighed with new ones
 
 
 class Graph(NamedTuple):
@@ -48,7 +50,7 @@ class State(NamedTuple):
     after: Ints
     before: Ints
     size: Ints
-    count: Ints
+    number: Ints  # how many nodes a part has
     sums: Floats  # cost of a node's own part with that node as centre
     cost: Floats  # of a part: the least of its sums
     dirty: Ints  # parts whose moves are to be tried
@@ -76,7 +78,7 @@ def draw(state: npt.NDArray[np.uint64]) -> float:
     return float(z >> np.uint64(11)) / 9007199254740992.0
 
 
-@compiled
+@inlined
 def distance(graph: Graph, i: int, j: int) -> float:
     """From one node to another: given, or straight plus the tolls of barriers between."""
     if graph.table.shape[0] > 0:
@@ -88,7 +90,7 @@ def distance(graph: Graph, i: int, j: int) -> float:
     return float(total)
 
 
-@compiled
+@inlined
 def outside(size: int, lower: int, upper: int) -> int:
     """By how much a size misses the band."""
     if size < lower:
@@ -106,7 +108,7 @@ def link(state: State, v: int, part: int) -> None:
     if first >= 0:
         state.before[first] = v
     state.head[part] = v
-    state.count[part] += 1
+    state.number[part] += 1
 
 
 @compiled
@@ -120,7 +122,7 @@ def unlink(state: State, v: int) -> None:
         state.head[part] = behind
     if behind >= 0:
         state.before[behind] = ahead
-    state.count[part] -= 1
+    state.number[part] -= 1
 
 
 @compiled
@@ -149,7 +151,7 @@ def settle(graph: Graph, state: State, part: int) -> None:
 def load(graph: Graph, state: State, labels: Ints) -> None:
     """Take over labels as they are."""
     state.head[:] = -1
-    state.count[:] = 0
+    state.number[:] = 0
     state.size[:] = 0
     state.cost[:] = 0.0
     # from the last, so that lists run upwards and do not remember how they came about
@@ -157,7 +159,7 @@ def load(graph: Graph, state: State, labels: Ints) -> None:
         link(state, v, labels[v])
     for part in range(len(state.head)):
         settle(graph, state, part)
-        state.dirty[part] = state.count[part] > 0
+        state.dirty[part] = state.number[part] > 0
 
 
 @compiled
@@ -192,7 +194,7 @@ def holds_without(graph: Graph, state: State, v: int, extra: int, stack: Ints) -
     if wanted == 0:
         return False
     if wanted == 1:
-        return extra < 0 or state.count[part] == 1
+        return extra < 0 or state.number[part] == 1
     state.stamp[first] = seen
     wanted -= 1
     stack[0] = first
@@ -248,6 +250,18 @@ def sum_to(graph: Graph, state: State, part: int, v: int) -> float:
 
 
 @compiled
+def middle(state: State, part: int) -> int:
+    """The centre of a part."""
+    i = state.head[part]
+    best = i
+    while i >= 0:
+        if state.sums[i] < state.sums[best]:
+            best = i
+        i = state.after[i]
+    return int(best)
+
+
+@compiled
 def cost_after(graph: Graph, state: State, part: int, leaves: int, comes: int, as_centre: float) -> float:
     """Cost of a part when one node leaves and another comes (-1 for neither)."""
     out_mass = graph.mass[leaves] if leaves >= 0 else 0.0
@@ -285,7 +299,7 @@ def move(graph: Graph, state: State, v: int, to: int) -> None:
             c = state.after[c]
         state.cost[part] = least if least < NEVER else 0.0
     state.sums[v] = fresh
-    state.cost[to] = min(state.cost[to], fresh) if state.count[to] > 0 else fresh
+    state.cost[to] = min(state.cost[to], fresh) if state.number[to] > 0 else fresh
     state.size[own] -= graph.weight[v]
     state.size[to] += graph.weight[v]
     link(state, v, to)
@@ -321,7 +335,7 @@ def transfers(graph: Graph, state: State, a: int, lower: int, upper: int, work: 
         leaving = -1.0
         for e in range(graph.start[v], graph.start[v + 1]):
             b = state.label[graph.neighbour[e]]
-            if b == a or b == best_to or state.count[a] < 2:
+            if b in (a, best_to) or state.number[a] < 2:
                 continue
             misses = (
                 outside(state.size[a] - weight, lower, upper)
@@ -367,10 +381,14 @@ def swaps(graph: Graph, state: State, a: int, lower: int, upper: int, work: Ints
                 state.stamp[v] = mark
                 theirs[m] = v
                 m += 1
+    heart = middle(state, a)
     for at in range(m):
         v = theirs[at]
         b = state.label[v]
-        into_a = sum_to(graph, state, a, v)
+        other_heart = middle(state, b)
+        v_moves = graph.mass[v] * (distance(graph, v, heart) - distance(graph, v, other_heart))
+        promising = NEARLY * (state.cost[a] + state.cost[b])
+        into_a = -1.0
         for other in range(k):
             u = ours[other]
             touches = False
@@ -389,9 +407,15 @@ def swaps(graph: Graph, state: State, a: int, lower: int, upper: int, work: Ints
             )
             if misses > 0:
                 continue
-            change = cost_after(graph, state, a, u, v, into_a) - state.cost[a] - state.cost[b]
-            change += cut_change(graph, state, u, b) + cut_change(graph, state, v, a)
-            change += 2 * edge_price(graph, u, v)
+            price = (
+                cut_change(graph, state, u, b) + cut_change(graph, state, v, a) + 2 * edge_price(graph, u, v)
+            )
+            u_moves = graph.mass[u] * (distance(graph, u, other_heart) - distance(graph, u, heart))
+            if misses == 0 and u_moves + v_moves + price >= promising:
+                continue
+            if into_a < 0:
+                into_a = sum_to(graph, state, a, v)
+            change = price + cost_after(graph, state, a, u, v, into_a) - state.cost[a] - state.cost[b]
             if misses == 0 and change >= -EPS:
                 continue
             change += cost_after(graph, state, b, v, u, sum_to(graph, state, b, u))
@@ -415,7 +439,7 @@ def improve(graph: Graph, state: State, lower: int, upper: int, work: Ints, trai
     while busy:
         busy = False
         for a in range(parts):
-            while state.dirty[a] == 1 and state.count[a] > 0:
+            while state.dirty[a] == 1 and state.number[a] > 0:
                 state.dirty[a] = 0
                 if transfers(graph, state, a, lower, upper, work, trail):
                     state.dirty[a] = 1

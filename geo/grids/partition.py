@@ -16,13 +16,11 @@ from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse
-from scipy.sparse.csgraph import connected_components, shortest_path
-from scipy.spatial.distance import cdist
 
 from geo.errors import GraphError
 from geo.grids.bound import lower_bound
 from geo.grids.columns import SMALL, choose, connected_sets, pooled, priced
+from geo.grids.graph import TABLE_NODES, all_distances, components, graph_of, induced
 from geo.grids.kernel import NEVER, Floats, Graph, Ints, Pool, State, load
 from geo.grids.trees import cut_tree, spanning_tree
 from geo.grids.wander import grown, standing, wander
@@ -31,11 +29,10 @@ BudgetName = Literal["fast", "standard", "best"]
 Kind = Literal["heavy_node", "light_component", "gap_component", "count", "tree", "exhausted", "not_found"]
 Count = int | tuple[int, int] | None
 
-_TABLE_NODES: Final = 3000  # up to here all distances are kept (72 MB)
-_STEPS_NODES: Final = 5000  # up to here distances may be steps along edges
 _CELLS: Final = 256  # sizes told apart when a few parts are divided anew
 _FINE_CELLS: Final = 4096  # and when a whole graph is cut
 _STATES: Final = 20_000_000  # of the table a whole tree is cut with
+_LEAST_PARTS: Final = 10  # a graph of fewer parts is searched as long as one of this many
 _CHOICE_PARTS: Final = 200  # more parts than this are not chosen among at once
 
 
@@ -53,7 +50,7 @@ class Budget:
 
 BUDGETS: Final[dict[str, Budget]] = {
     "fast": Budget(starts=4, rounds=12, tries=1, bound=60, columns=0, branches=0),
-    "standard": Budget(starts=8, rounds=150, tries=2, bound=400, columns=4000, branches=50),
+    "standard": Budget(starts=8, rounds=200, tries=2, bound=400, columns=4000, branches=50),
     "best": Budget(starts=16, rounds=600, tries=4, bound=1000, columns=10_000, branches=500),
 }
 
@@ -93,7 +90,7 @@ class Split:
         return 0.0 if self.cost <= 0 else max(0.0, 1.0 - self.bound / self.cost)
 
 
-def split_graph(
+def split_graph(  # noqa: PLR0913, a graph has many properties
     weights: npt.ArrayLike,
     edges: npt.ArrayLike,
     *,
@@ -187,7 +184,7 @@ def best_split(  # noqa: PLR0913, a graph has many properties
         If arrays do not fit each other, a number is negative, missing or not
         whole where it must be, an edge leads to no node, or lower > upper.
     """
-    graph = _graph(weights, edges, masses, coordinates, sides, tolls, distances)
+    graph = graph_of(weights, edges, masses, coordinates, sides, tolls, distances)
     if not 0 <= lower <= upper:
         raise GraphError(f"下限 {lower}、上限 {upper} 不成区间，请改正")
     if isinstance(budget, str):
@@ -201,13 +198,13 @@ def best_split(  # noqa: PLR0913, a graph has many properties
             labels=none, centres=none, sizes=none, cost=0.0, cut_cost=0.0, misses=0, least_misses=0,
             bound=0.0, exact=True, reasons=(),
         )  # fmt: skip
-    groups = _components(graph)
+    groups = components(graph)
     ranges, told = _allotted(graph, groups, parts, lower, upper)
     labels = np.zeros(n, dtype=np.int64)
     used, bound, least_misses, exact = 0, 0.0, 0, True
     reasons = list(told)
     for number, (nodes, counts) in enumerate(zip(groups, ranges, strict=True)):
-        piece = _induced(graph, nodes)
+        piece = induced(graph, nodes)
         answer = _component(piece, (lower, upper), counts, seed + number, budget)
         labels[nodes] = answer.labels + used
         used += int(answer.labels.max()) + 1
@@ -215,111 +212,15 @@ def best_split(  # noqa: PLR0913, a graph has many properties
         least_misses += answer.least_misses
         exact = exact and answer.exact
         reasons += [replace(reason, nodes=nodes[reason.nodes]) for reason in answer.reasons]
-    return _finished(graph, labels, (lower, upper), bound, least_misses, exact, tuple(reasons))
-
-
-# --- reading ---------------------------------------------------------------------------------------------
-
-
-def _whole(values: npt.ArrayLike, what: str) -> Ints:
-    array = np.asarray(values, dtype=np.float64)
-    if not np.isfinite(array).all() or (array < 0).any() or (array != np.round(array)).any():
-        raise GraphError(f"{what} 须是不小于 0 的整数")
-    return array.astype(np.int64)
-
-
-def _positive(values: npt.ArrayLike, what: str, shape: tuple[int, ...]) -> Floats:
-    array = np.ascontiguousarray(values, dtype=np.float64)
-    if array.shape != shape or not np.isfinite(array).all() or (array < 0).any():
-        raise GraphError(f"{what} 须是 {' × '.join(map(str, shape))} 个不小于 0 的数")
-    return array
-
-
-def _graph(  # noqa: PLR0913, PLR0917
-    weights: npt.ArrayLike,
-    edges: npt.ArrayLike,
-    masses: npt.ArrayLike | None,
-    coordinates: npt.ArrayLike | None,
-    sides: npt.ArrayLike | None,
-    tolls: npt.ArrayLike | None,
-    distances: npt.ArrayLike | None,
-) -> Graph:
-    weight = _whole(weights, "weights")
-    if weight.ndim != 1:
-        raise GraphError("weights 须是一列数")
-    n = len(weight)
-    pairs = np.asarray(edges, dtype=np.float64)
-    if pairs.size == 0:
-        pairs = np.zeros((0, 2))
-    if pairs.ndim != 2 or pairs.shape[1] not in {2, 3}:  # noqa: PLR2004
-        raise GraphError("edges 须是两列（起、止），或加第三列（切断的代价）")
-    ends = _whole(pairs[:, :2], "edges 的两端")
-    if ends.size and ends.max() >= n:
-        raise GraphError(f"edges 指到第 {ends.max()} 个结点，但只有 {n} 个（从 0 数起）")
-    price = _positive(pairs[:, 2], "edges 的代价", (len(pairs),)) if pairs.shape[1] == 3 else np.zeros(len(pairs))  # noqa: PLR2004
-    apart = ends[:, 0] != ends[:, 1]
-    low, high = ends[apart].min(axis=1, initial=n), ends[apart].max(axis=1, initial=0)
-    single, place = np.unique(low * max(n, 1) + high, return_inverse=True)
-    cost = np.bincount(place, weights=price[apart], minlength=len(single))
-    low, high = single // max(n, 1), single % max(n, 1)
-    a, b, c = np.concatenate([low, high]), np.concatenate([high, low]), np.concatenate([cost, cost])
-    order = np.lexsort((b, a))
-    start = np.searchsorted(a[order], np.arange(n + 1)).astype(np.int64)
-    neighbour = b[order].astype(np.int64)
-    mass = weight.astype(np.float64) if masses is None else _positive(masses, "masses", (n,))
-    xy, table = np.zeros((n, 2)), np.zeros((0, 0))
-    side, toll = np.zeros((n, 0), dtype=np.int64), np.zeros(0)
-    if coordinates is not None:
-        xy = np.ascontiguousarray(coordinates, dtype=np.float64)
-        if xy.shape != (n, 2) or not np.isfinite(xy).all():
-            raise GraphError(f"coordinates 须是 {n} × 2 个数")
-    if sides is not None:
-        side = np.asarray(sides, dtype=np.int64)
-        side = np.ascontiguousarray(side.reshape(n, -1))
-        toll = _positive([] if tolls is None else tolls, "tolls", (side.shape[1],))
-    if distances is not None:
-        table = _positive(distances, "distances", (n, n))
-    elif coordinates is None and sides is None:
-        if n > _STEPS_NODES:
-            raise GraphError(f"{n} 个结点太多，请给出 coordinates")
-        matrix = scipy.sparse.csr_array((np.ones(len(neighbour)), neighbour, start), shape=(n, n))
-        table = shortest_path(matrix, unweighted=True, directed=False)
-        table[~np.isfinite(table)] = 0.0  # never asked for: parts do not reach across components
-    return Graph(start, neighbour, c[order], weight, mass, table, xy, side, toll)
-
-
-def _table(graph: Graph) -> Floats:
-    """All distances of a graph."""
-    if len(graph.table):
-        return graph.table
-    table = cdist(graph.xy, graph.xy)
-    for k, toll in enumerate(graph.tolls):
-        table += toll * (graph.sides[:, k, None] != graph.sides[None, :, k])
-    return table
-
-
-def _components(graph: Graph) -> list[Ints]:
-    n = len(graph.weight)
-    ones = np.ones(len(graph.neighbour))
-    matrix = scipy.sparse.csr_array((ones, graph.neighbour, graph.start), shape=(n, n))
-    _, label = connected_components(matrix, directed=False)
-    order = np.argsort(label, kind="stable")
-    return np.split(order.astype(np.int64), np.flatnonzero(np.diff(label[order])) + 1)
-
-
-def _induced(graph: Graph, nodes: Ints) -> Graph:
-    """A component as a graph of its own, with all its distances if it is not too large."""
-    new = np.full(len(graph.weight), -1, dtype=np.int64)
-    new[nodes] = np.arange(len(nodes))
-    degree = np.diff(graph.start)[nodes]
-    start = np.concatenate([[0], np.cumsum(degree)]).astype(np.int64)
-    take = np.repeat(graph.start[nodes] - start[:-1], degree) + np.arange(start[-1])
-    table = np.ascontiguousarray(graph.table[np.ix_(nodes, nodes)]) if len(graph.table) else graph.table
-    piece = Graph(
-        start, new[graph.neighbour[take]], graph.cut[take], graph.weight[nodes], graph.mass[nodes], table,
-        graph.xy[nodes], np.ascontiguousarray(graph.sides[nodes]), graph.tolls,
-    )  # fmt: skip
-    return piece._replace(table=_table(piece)) if len(nodes) <= _TABLE_NODES else piece
+    return _finished(
+        graph,
+        labels,
+        (lower, upper),
+        bound=bound,
+        least_misses=least_misses,
+        exact=exact,
+        reasons=tuple(reasons),
+    )
 
 
 # --- how many parts --------------------------------------------------------------------------------------
@@ -338,10 +239,12 @@ def _allotted(
 ) -> tuple[list[tuple[int, int]], list[Reason]]:
     """The range of counts each component may have, so that together they make what was asked for."""
     totals = [int(graph.weight[nodes].sum()) for nodes in groups]
-    free = [_count_range(total, len(nodes), lower, upper)[:2] for total, nodes in zip(totals, groups, strict=True)]
+    free = [
+        _count_range(total, len(nodes), lower, upper)[:2] for total, nodes in zip(totals, groups, strict=True)
+    ]
     if parts is None:
         return free, []
-    least, most = (parts, parts) if isinstance(parts, int) else parts
+    least, most = parts if isinstance(parts, tuple) else (int(parts), int(parts))
     if not 1 <= least <= most:
         raise GraphError(f"块数 {parts} 不对：须从 1 起，先小后大")
     low, high = sum(a for a, _ in free), sum(b for _, b in free)
@@ -360,7 +263,7 @@ def _allotted(
         goal = most if low > most else least
         goal = int(np.clip(goal, len(groups), len(graph.weight)))
         reasons.append(_reason("count", np.arange(len(graph.weight)), graph))
-    given = [int(np.clip(1, 1, len(nodes))) if reasons else a for nodes, (a, _) in zip(groups, free, strict=True)]
+    given = [1 if reasons else a for a, _ in free]
     roof = [len(nodes) if reasons else b for nodes, (_, b) in zip(groups, free, strict=True)]
     while sum(given) < goal:
         open_ = [k for k in range(len(groups)) if given[k] < roof[k]]
@@ -385,7 +288,9 @@ class _Answer:
     reasons: tuple[Reason, ...]
 
 
-def _component(graph: Graph, band: tuple[int, int], counts: tuple[int, int], seed: int, budget: Budget) -> _Answer:
+def _component(
+    graph: Graph, band: tuple[int, int], counts: tuple[int, int], seed: int, budget: Budget
+) -> _Answer:
     lower, upper = band
     n = len(graph.weight)
     whole = int(graph.weight.sum())
@@ -414,7 +319,11 @@ def _component(graph: Graph, band: tuple[int, int], counts: tuple[int, int], see
     if misses and not reasons:
         reasons.append(_reason("not_found", everyone, graph))
     return _Answer(
-        labels=labels, bound=bound, least_misses=min(least_misses, misses), exact=False, reasons=tuple(reasons)
+        labels=labels,
+        bound=bound,
+        least_misses=min(least_misses, misses),
+        exact=False,
+        reasons=tuple(reasons),
     )
 
 
@@ -422,7 +331,7 @@ def _small(graph: Graph, band: tuple[int, int], counts: tuple[int, int], reasons
     """Exact, from all connected parts there are."""
     n = len(graph.weight)
     begin, nodes = connected_sets(graph)
-    columns = priced(graph, begin, nodes, lower=band[0], upper=band[1], table=_table(graph))
+    columns = priced(graph, begin, nodes, lower=band[0], upper=band[1], table=all_distances(graph))
     good = np.flatnonzero(columns.misses == 0)
     labels = choose(columns, nodes=n, counts=counts, keep=good)
     if labels is None:
@@ -466,11 +375,19 @@ def _pool(n: int, seed: int, columns: int) -> Pool:
     signs = np.random.default_rng(seed).integers(1, 2**63, size=n, dtype=np.uint64)
     most = max(20 * columns, 1)
     table = np.zeros(4 * most + 1, dtype=np.uint64)
-    return Pool(table, signs, np.zeros(most + 2, dtype=np.int64), np.zeros(min(most * n, 20_000_000), dtype=np.int64))
+    return Pool(
+        table, signs, np.zeros(most + 2, dtype=np.int64), np.zeros(min(most * n, 20_000_000), dtype=np.int64)
+    )
 
 
-def _searched(  # noqa: PLR0913, PLR0917
-    graph: Graph, band: tuple[int, int], counts: tuple[int, int], seed: int, budget: Budget, proved_out: bool
+def _searched(  # noqa: PLR0913, what a search needs
+    graph: Graph,
+    band: tuple[int, int],
+    counts: tuple[int, int],
+    seed: int,
+    budget: Budget,
+    *,
+    proved_out: bool,
 ) -> tuple[Ints, float]:
     """Labels of a component, and a bound on their cost."""
     n = len(graph.weight)
@@ -491,8 +408,9 @@ def _searched(  # noqa: PLR0913, PLR0917
 
     found = [search(labels, 0, 0.0) for labels in _starts(graph, state, band, counts, budget.starts)]
     found.sort(key=lambda item: item[0])
-    typical = max(int(found[0][1].max()) + 1, 2)
-    tries = [search(labels, budget.rounds * typical // budget.tries, 0.03) for _, labels in found[: budget.tries]]
+    typical = int(found[0][1].max()) + 1
+    rounds = budget.rounds * max(typical, _LEAST_PARTS)
+    tries = [search(labels, rounds // budget.tries, 0.03) for _, labels in found[: budget.tries]]
     merit, labels = min(tries, key=lambda item: item[0])
     bound, prices = 0.0, None
     if budget.bound:
@@ -504,18 +422,20 @@ def _searched(  # noqa: PLR0913, PLR0917
             rounds=budget.bound,
         )
         bound, prices = min(proof.value * (1 - 1e-12), merit[2]), proof.prices
-    if budget.columns and merit[1] == 0 and typical <= _CHOICE_PARTS and n <= _TABLE_NODES:
-        columns = priced(graph, *pooled(pool), lower=lower, upper=upper, table=_table(graph))
+    if budget.columns and merit[1] == 0 and typical <= _CHOICE_PARTS and n <= TABLE_NODES:
+        columns = priced(graph, *pooled(pool), lower=lower, upper=upper, table=all_distances(graph))
         paid = np.add.reduceat(prices[columns.nodes], columns.begin[:-1]) if prices is not None else 0.0
         keep = np.sort(np.argsort(columns.cost - paid, kind="stable")[: budget.columns])
         chosen = choose(columns, nodes=n, counts=counts, keep=keep, effort=budget.branches)
         if chosen is not None:
-            tries = [(merit, labels), search(chosen, budget.rounds * typical // 10, 0.005)]
+            tries = [(merit, labels), search(chosen, rounds // 10, 0.005)]
             merit, labels = min(tries, key=lambda item: item[0])
     return np.unique(labels, return_inverse=True)[1].astype(np.int64), bound
 
 
-def _starts(graph: Graph, state: State, band: tuple[int, int], counts: tuple[int, int], number: int) -> list[Ints]:
+def _starts(
+    graph: Graph, state: State, band: tuple[int, int], counts: tuple[int, int], number: int
+) -> list[Ints]:
     """Labels to begin with: trees cut by dynamic programming, then balanced k-means."""
     n = len(graph.weight)
     everyone, place = np.arange(n), np.full(n, -1, dtype=np.int64)
@@ -548,21 +468,21 @@ def _cut_to_count(
         most = min(whole, max(2 * upper, heaviest))
         cost, labels = cut(most, 0.0)
     parts = int(labels.max()) + 1
-    low, high = 0.0, max(4.0 * float((tree[2] * 1.0).sum()) * max(upper, 1), 1.0)
-    for _ in range(14):
-        if counts[0] <= parts <= counts[1] or parts < counts[0]:
+    dearest = 4.0 * float(tree[2].sum()) * max(upper, 1) + 1.0  # at this price there are as few as can be
+    low, high = 0.0, dearest
+    for _ in range(16):
+        if parts <= counts[1] and (parts >= counts[0] or low == 0.0):
             break
-        middle = (low + high) / 2 if low else high / 64
-        _, labels_then = cut(most, middle)
-        then = int(labels_then.max()) + 1
+        # prices differ by orders of magnitude: halve them first, then the space between
+        price = (low + high) / 2 if low > 0 else high / 32
+        _, other = cut(most, price)
+        then = int(other.max()) + 1
         if then > counts[1]:
-            low = middle
+            low = price
         else:
-            high = middle
-        if abs(then - counts[1]) <= abs(parts - counts[1]):
-            parts, labels = then, labels_then
-        if then < counts[0]:
-            parts = counts[1] + 1 if then < counts[0] and low == 0 else parts
+            high = price
+        if abs(then - counts[1]) < abs(parts - counts[1]):
+            parts, labels = then, other
     return labels
 
 
@@ -577,10 +497,11 @@ def _cost(graph: Graph, labels: Ints) -> tuple[float, float]:
     return float(total), float(total - state.cost.sum())
 
 
-def _finished(  # noqa: PLR0913, PLR0917
+def _finished(  # noqa: PLR0913, what is told of an answer
     graph: Graph,
     labels: Ints,
     band: tuple[int, int],
+    *,
     bound: float,
     least_misses: int,
     exact: bool,
@@ -609,5 +530,3 @@ def _finished(  # noqa: PLR0913, PLR0917
         exact=exact,
         reasons=reasons if misses else (),
     )
-
-

@@ -32,7 +32,9 @@ _FAR = 1e12  # more than any length: a unit outside the band outweighs all dista
 
 
 @compiled
-def spanning_tree(graph: Graph, state: State, nodes: Ints, place: Ints, spread: float) -> tuple[Ints, Ints, Floats]:
+def spanning_tree(
+    graph: Graph, state: State, nodes: Ints, place: Ints, spread: float
+) -> tuple[Ints, Ints, Floats]:
     """Least spanning tree over some nodes, lengths shaken by a factor up to ``spread``.
 
     Returns the nodes' places in order from the root, each one's parent place
@@ -150,7 +152,9 @@ def cut_tree(
     typical = max((lower + upper) / 2.0, 1.0)
     value = np.full((m, ks, slots), NEVER)
     exact = np.zeros((m, ks, slots), dtype=np.int64)
-    from_k = np.full((m, ks, slots), -1, dtype=np.int32)  # beside each child: the parent's own state before it
+    from_k = np.full(
+        (m, ks, slots), -1, dtype=np.int32
+    )  # beside each child: the parent's own state before it
     from_s = np.zeros((m, ks, slots), dtype=np.int32)
     child_s = np.full((m, ks, slots), -1, dtype=np.int32)  # the child's slot, -1 if cut off
     closing = np.full((m, ks), NEVER)
@@ -203,11 +207,17 @@ def cut_tree(
                         if size + joined > most:
                             break
                         s_new = (size + joined) // grain
-                        total = base + value[c, j, t] + way[c] * min(float(joined), max(typical - joined, 0.0))
+                        total = (
+                            base + value[c, j, t] + way[c] * min(float(joined), max(typical - joined, 0.0))
+                        )
                         if total < fresh[k_new, s_new]:
                             fresh[k_new, s_new] = total
                             fresh_exact[k_new, s_new] = size + joined
-                            from_k[c, k_new, s_new], from_s[c, k_new, s_new], child_s[c, k_new, s_new] = k, s, t
+                            from_k[c, k_new, s_new], from_s[c, k_new, s_new], child_s[c, k_new, s_new] = (
+                                k,
+                                s,
+                                t,
+                            )
         value[v] = fresh
         exact[v] = fresh_exact
         below[v] += below[c]
@@ -259,9 +269,9 @@ def divide(
     lower, upper, cells = limits
     m, whole, heaviest, misses = 0, 0, 0, 0
     for part in region:
-        m += state.count[part]
+        m += state.number[part]
         whole += state.size[part]
-        if state.count[part] > 0:
+        if state.number[part] > 0:
             misses += outside(state.size[part], lower, upper)
     nodes = np.empty(m, dtype=np.int64)
     k = 0
@@ -289,5 +299,5 @@ def divide(
             link(state, v, to)
     for part in region:
         settle(graph, state, part)
-        state.dirty[part] = 1 if state.count[part] > 0 else 0
+        state.dirty[part] = 1 if state.number[part] > 0 else 0
     return True

@@ -37,8 +37,8 @@ def grow(graph: Graph, seeds: Ints, bias: Floats) -> Ints:
     labels = np.full(n, -1, dtype=np.int64)
     heap = [(-1.0, np.int64(0), np.int64(0))]
     heap.pop()
-    for part in range(len(seeds)):
-        heapq.heappush(heap, (-NEVER, np.int64(seeds[part]), np.int64(part)))
+    for k in range(len(seeds)):
+        heapq.heappush(heap, (-NEVER, seeds[k], np.int64(k)))
     while len(heap) > 0:
         _, v, part = heapq.heappop(heap)
         if labels[v] >= 0:
@@ -95,11 +95,11 @@ def grown(graph: Graph, state: State, parts: int, rounds: int) -> Ints:
 
 
 @compiled
-def standing(graph: Graph, state: State, lower: int, upper: int, any_cut: bool) -> tuple[int, int, float]:  # noqa: FBT001
+def standing(graph: Graph, state: State, lower: int, upper: int, any_cut: bool) -> tuple[int, int, float]:
     """Number of parts, units outside the band, cost."""
     parts, misses, cost = 0, 0, 0.0
     for part in range(len(state.head)):
-        if state.count[part] > 0:
+        if state.number[part] > 0:
             parts += 1
             misses += outside(state.size[part], lower, upper)
             cost += state.cost[part]
@@ -109,9 +109,9 @@ def standing(graph: Graph, state: State, lower: int, upper: int, any_cut: bool) 
 
 
 @compiled
-def remember(graph: Graph, state: State, pool: Pool, part: int, lower: int, upper: int) -> None:
+def remember(state: State, pool: Pool, part: int, lower: int, upper: int) -> None:
     """Note a part in the pool, unless it is there, misses the band or the pool is full."""
-    if state.count[part] == 0 or outside(state.size[part], lower, upper) > 0:
+    if state.number[part] == 0 or outside(state.size[part], lower, upper) > 0:
         return
     key = np.uint64(0)
     i = state.head[part]
@@ -127,7 +127,7 @@ def remember(graph: Graph, state: State, pool: Pool, part: int, lower: int, uppe
         at = (at + np.uint64(1)) % slots
     k = pool.begin[0]
     end = pool.begin[k + 1]
-    if k + 2 >= len(pool.begin) or end + state.count[part] > len(pool.nodes):
+    if k + 2 >= len(pool.begin) or end + state.number[part] > len(pool.nodes):
         return
     pool.table[at] = key
     i = state.head[part]
@@ -182,7 +182,7 @@ def kick(
         used += 1
     free = 0
     while used < make:
-        while free < len(state.head) and state.count[free] > 0:
+        while free < len(state.head) and state.number[free] > 0:
             free += 1
         if free == len(state.head):
             return False
@@ -212,11 +212,11 @@ def restore(graph: Graph, state: State, trail: Ints, touched: Ints) -> None:
 @compiled
 def choose(graph: Graph, state: State, misses: int, limits: tuple[int, int, int]) -> int:
     """A part to begin with: of a random node, or one outside the band if there is any."""
-    part = state.label[int(draw(state.random) * len(graph.weight))]
+    part = int(state.label[int(draw(state.random) * len(graph.weight))])
     if misses > 0 and draw(state.random) < 0.7:
         found = 0
         for a in range(len(state.head)):
-            if state.count[a] > 0 and outside(state.size[a], limits[0], limits[1]) > 0:
+            if state.number[a] > 0 and outside(state.size[a], limits[0], limits[1]) > 0:
                 found += 1
                 if draw(state.random) * found < 1.0:
                     part = a
@@ -246,7 +246,7 @@ def wander(
     trail[0, 0] = 0
     improve(graph, state, lower, upper, work, trail)
     for part in range(len(state.head)):
-        remember(graph, state, pool, part, lower, upper)
+        remember(state, pool, part, lower, upper)
     parts, misses, cost = standing(graph, state, lower, upper, any_cut)
     best = state.label.copy()
     best_off, best_misses, best_cost = max(least - parts, parts - most, 0), misses, cost
@@ -259,10 +259,10 @@ def wander(
         if parts > most or (off == 0 and parts > least and 0.80 <= r < 0.90):
             take = min(3 if draw(state.random) < 0.7 else 2, parts)
             done = kick(graph, state, first, (take, take - 1), limits, place, trail)
-        elif parts < least or (off == 0 and parts < most and 0.90 <= r):
+        elif parts < least or (off == 0 and parts < most and r >= 0.90):
             take = min(2 if draw(state.random) < 0.7 else 1, parts)
             done = kick(graph, state, first, (take, take + 1), limits, place, trail)
-        elif 0.80 <= r and parts > 3:
+        elif r >= 0.80 and parts > 3:
             # the number stays, but one part goes here and one comes there
             done = kick(graph, state, first, (3, 2), limits, place, trail)
             if done:
@@ -285,14 +285,16 @@ def wander(
             touched[state.label[trail[k, 0]]] = 1
         for part in range(len(touched)):
             if touched[part] == 1:
-                remember(graph, state, pool, part, lower, upper)
+                remember(state, pool, part, lower, upper)
             touched[part] = 0
         new_parts, new_misses, new_cost = standing(graph, state, lower, upper, any_cut)
         new_off = max(least - new_parts, new_parts - most, 0)
         slack = -np.log(1.0 - draw(state.random)) * heat * (1.0 - turn / rounds) * cost / max(parts, 1)
         if done and (
             new_off < off
-            or (new_off == off and (new_misses < misses or (new_misses == misses and new_cost < cost + slack)))
+            or (
+                new_off == off and (new_misses < misses or (new_misses == misses and new_cost < cost + slack))
+            )
         ):
             parts, misses, cost = new_parts, new_misses, new_cost
             if new_off < best_off or (
