@@ -44,12 +44,12 @@ def connected_sets(graph: Graph) -> tuple[Ints, Ints]:
         for chosen in fresh:
             border = 0
             for v in range(n):
-                if chosen >> v & 1:
+                if (chosen >> v) & 1:
                     border |= beside[v]
-            grown |= {chosen | 1 << v for v in range(n) if border & ~chosen >> v & 1}
+            grown |= {chosen | 1 << v for v in range(n) if ((border & ~chosen) >> v) & 1}
         fresh = sorted(grown - seen)
         seen |= grown
-    lists = [[v for v in range(n) if chosen >> v & 1] for chosen in sorted(seen)]
+    lists = [[v for v in range(n) if (chosen >> v) & 1] for chosen in sorted(seen)]
     return np.cumsum([0, *map(len, lists)]), np.concatenate(lists).astype(np.int64)
 
 

@@ -393,7 +393,9 @@ def _searched(  # noqa: PLR0913, what a search needs
     n = len(graph.weight)
     lower, upper = band
     limits = (lower, upper, _CELLS)
-    state = _state(n, min(counts[1], n) + 2, seed)
+    starts = _starts(graph, _state(n, min(counts[1], n), seed), band, counts, budget.starts)
+    # a start may have more parts than were asked for: the search then joins some
+    state = _state(n, max(counts[1], *(int(labels.max()) + 1 for labels in starts)) + 2, seed)
     pool = _pool(n, seed, budget.columns)
     work = np.zeros((3, n + 1), dtype=np.int64)
     trail = np.zeros((4 * n + 1000, 2), dtype=np.int64)
@@ -406,7 +408,7 @@ def _searched(  # noqa: PLR0913, what a search needs
         parts, misses, cost = standing(graph, state, lower, upper, any_cut)
         return (max(counts[0] - parts, parts - counts[1], 0), misses, cost), best
 
-    found = [search(labels, 0, 0.0) for labels in _starts(graph, state, band, counts, budget.starts)]
+    found = [search(labels, 0, 0.0) for labels in starts]
     found.sort(key=lambda item: item[0])
     typical = int(found[0][1].max()) + 1
     rounds = budget.rounds * max(typical, _LEAST_PARTS)

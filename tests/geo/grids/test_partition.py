@@ -23,7 +23,7 @@ SLOW = settings(deadline=None, max_examples=25)
 
 def pieces(labels, edges):
     """How many connected pieces the parts make together."""
-    edges = np.asarray(edges, dtype=int).reshape(len(edges), -1)[:, :2]
+    edges = np.array([(edge[0], edge[1]) for edge in edges], dtype=int).reshape(-1, 2)
     inside = edges[labels[edges[:, 0]] == labels[edges[:, 1]]] if len(edges) else np.zeros((0, 2), dtype=int)
     n = len(labels)
     matrix = scipy.sparse.coo_array((np.ones(len(inside)), (inside[:, 0], inside[:, 1])), shape=(n, n))
