@@ -199,13 +199,13 @@ def best_split(  # noqa: PLR0913, a graph has many properties
             bound=0.0, exact=True, reasons=(),
         )  # fmt: skip
     groups = components(graph)
-    ranges, told = _allotted(graph, groups, parts, lower, upper)
+    ranges, may, told = _allotted(graph, groups, parts, lower, upper)
     labels = np.zeros(n, dtype=np.int64)
     used, bound, least_misses, exact = 0, 0.0, 0, True
     reasons = list(told)
-    for number, (nodes, counts) in enumerate(zip(groups, ranges, strict=True)):
+    for number, (nodes, counts, all_counts) in enumerate(zip(groups, ranges, may, strict=True)):
         piece = induced(graph, nodes)
-        answer = _component(piece, (lower, upper), counts, seed + number, budget)
+        answer = _component(piece, (lower, upper), counts, all_counts, seed + number, budget)
         labels[nodes] = answer.labels + used
         used += int(answer.labels.max()) + 1
         bound += answer.bound
@@ -236,14 +236,14 @@ def _count_range(total: int, nodes: int, lower: int, upper: int) -> tuple[int, i
 
 def _allotted(
     graph: Graph, groups: list[Ints], parts: Count, lower: int, upper: int
-) -> tuple[list[tuple[int, int]], list[Reason]]:
-    """The range of counts each component may have, so that together they make what was asked for."""
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]], list[Reason]]:
+    """How many parts each component is to have, how many it might have had, and why that is not as asked."""
     totals = [int(graph.weight[nodes].sum()) for nodes in groups]
     free = [
         _count_range(total, len(nodes), lower, upper)[:2] for total, nodes in zip(totals, groups, strict=True)
     ]
     if parts is None:
-        return free, []
+        return free, free, []
     least, most = parts if isinstance(parts, tuple) else (int(parts), int(parts))
     if not 1 <= least <= most:
         raise GraphError(f"块数 {parts} 不对：须从 1 起，先小后大")
@@ -252,11 +252,11 @@ def _allotted(
         n = len(groups[0])
         inside = max(least, low), min(most, high)
         if inside[0] <= inside[1]:
-            return [inside], []
+            return [inside], [inside], []
         asked = min(least, n), min(most, n)
-        return [asked], [_reason("count", np.arange(n), graph)]
+        return [asked], [asked], [_reason("count", np.arange(n), graph)]
     if least <= low and high <= most:
-        return free, []
+        return free, free, []
     goal = int(np.clip((low + high) // 2, least, most)) if not (low > most or high < least) else None
     reasons = []
     if goal is None:
@@ -269,7 +269,11 @@ def _allotted(
         open_ = [k for k in range(len(groups)) if given[k] < roof[k]]
         heaviest = max(open_, key=lambda k: (totals[k] / given[k], -k))
         given[heaviest] += 1
-    return [(k, k) for k in given], reasons
+    return (
+        [(k, k) for k in given],
+        [(1, b) if reasons else ab for ab, b in zip(free, roof, strict=True)],
+        reasons,
+    )
 
 
 def _reason(kind: Kind, nodes: Ints, graph: Graph) -> Reason:
@@ -288,9 +292,15 @@ class _Answer:
     reasons: tuple[Reason, ...]
 
 
-def _component(
-    graph: Graph, band: tuple[int, int], counts: tuple[int, int], seed: int, budget: Budget
+def _component(  # noqa: PLR0913, PLR0917, what a search needs
+    graph: Graph,
+    band: tuple[int, int],
+    counts: tuple[int, int],
+    all_counts: tuple[int, int],
+    seed: int,
+    budget: Budget,
 ) -> _Answer:
+    """Split into ``counts`` parts; the bound holds for ``all_counts``, which other components left no room for."""
     lower, upper = band
     n = len(graph.weight)
     whole = int(graph.weight.sum())
@@ -304,8 +314,8 @@ def _component(
     elif _count_range(whole, n, lower, upper)[2] > 0:
         reasons.append(_reason("gap_component", everyone, graph))
     if n <= SMALL:
-        return _small(graph, band, counts, reasons)
-    if counts == (1, 1):
+        return _small(graph, band, counts, all_counts, reasons)
+    if counts == all_counts == (1, 1):
         misses = max(lower - whole, whole - upper, 0)
         labels = np.zeros(n, dtype=np.int64)
         cost = _cost(graph, labels)[0]
@@ -313,7 +323,9 @@ def _component(
     if not reasons and len(graph.neighbour) == 2 * (n - 1) and not _tree_fits(graph, band):
         reasons.append(_reason("tree", everyone, graph))
         least_misses = max(least_misses, 1)
-    labels, bound = _searched(graph, band, counts, seed, budget, proved_out=bool(reasons))
+    labels, bound = _searched(
+        graph, band, counts, seed, budget, all_counts=all_counts, proved_out=least_misses > 0
+    )
     sizes = np.bincount(labels, weights=graph.weight)
     misses = int(np.maximum(np.maximum(lower - sizes, sizes - upper), 0).sum())
     if misses and not reasons:
@@ -327,7 +339,13 @@ def _component(
     )
 
 
-def _small(graph: Graph, band: tuple[int, int], counts: tuple[int, int], reasons: list[Reason]) -> _Answer:
+def _small(
+    graph: Graph,
+    band: tuple[int, int],
+    counts: tuple[int, int],
+    all_counts: tuple[int, int],
+    reasons: list[Reason],
+) -> _Answer:
     """Exact, from all connected parts there are."""
     n = len(graph.weight)
     begin, nodes = connected_sets(graph)
@@ -344,8 +362,16 @@ def _small(graph: Graph, band: tuple[int, int], counts: tuple[int, int], reasons
         raise AssertionError("a connected graph can be split into any number of parts up to its nodes")
     sizes = np.bincount(labels, weights=graph.weight)
     misses = int(np.maximum(np.maximum(band[0] - sizes, sizes - band[1]), 0).sum())
+    bound = _cost(graph, labels)[0]
+    if all_counts != counts:
+        other = choose(columns, nodes=n, counts=all_counts, keep=None if misses else good)
+        bound = 0.0 if other is None else min(bound, _cost(graph, other)[0])
     return _Answer(
-        labels=labels, bound=_cost(graph, labels)[0], least_misses=misses, exact=True, reasons=tuple(reasons)
+        labels=labels,
+        bound=bound,
+        least_misses=misses,
+        exact=all_counts == counts,
+        reasons=tuple(reasons),
     )
 
 
@@ -387,6 +413,7 @@ def _searched(  # noqa: PLR0913, what a search needs
     seed: int,
     budget: Budget,
     *,
+    all_counts: tuple[int, int],
     proved_out: bool,
 ) -> tuple[Ints, float]:
     """Labels of a component, and a bound on their cost."""
@@ -419,7 +446,7 @@ def _searched(  # noqa: PLR0913, what a search needs
         proof = lower_bound(
             graph,
             band=(0, int(graph.weight.sum())) if proved_out else band,
-            counts=counts,
+            counts=all_counts,
             target=merit[2],
             rounds=budget.bound,
         )

@@ -5,11 +5,11 @@ import itertools
 import numpy as np
 import pytest
 import scipy.sparse
-from benchmarks.grids import SHARED, bubenec, hamlets, iowa, pmedcap
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
 
+from benchmarks.grids import SHARED, bubenec, hamlets, iowa, pmedcap
 from geo.errors import GraphError
 from geo.grids import BUDGETS, best_split, split_graph
 from geo.grids.bound import lower_bound
@@ -70,8 +70,9 @@ def cost_of(labels, weights, edges, places):
     return total + edges[labels[ends[:, 0]] != labels[ends[:, 1]], 2].sum()
 
 
-def best_of_all(weights, edges, places, lower, upper, counts):
+def best_of_all(weights, edges, places, band, counts):
     """Least misses, and the least cost with these, over every connected split."""
+    lower, upper = band
     best = (np.inf, np.inf)
     for labels in every_split(len(weights), counts[1]):
         parts = labels.max() + 1
@@ -90,7 +91,7 @@ def test_a_small_graph_is_split_as_well_as_can_be(graph, band):
     lower, upper = band
     split = best_split(weights, edges, lower=lower, upper=upper, coordinates=places)
     assert_a_split(split, weights, edges)
-    misses, cost = best_of_all(weights, edges, places, lower, upper, (1, len(weights)))
+    misses, cost = best_of_all(weights, edges, places, (lower, upper), (1, len(weights)))
     assert split.misses == split.least_misses
     assert bool(split.reasons) == bool(misses)
     if not misses:
@@ -100,7 +101,9 @@ def test_a_small_graph_is_split_as_well_as_can_be(graph, band):
 
 
 @SLOW
-@given(graph=small_graphs(most=7), parts=st.integers(1, 7), band=st.tuples(st.integers(0, 6), st.integers(3, 9)))
+@given(
+    graph=small_graphs(most=7), parts=st.integers(1, 7), band=st.tuples(st.integers(0, 6), st.integers(3, 9))
+)
 def test_the_number_of_parts_that_was_asked_for_is_kept_or_the_reason_told(graph, parts, band):
     weights, edges, places = graph
     lower, upper = sorted(band)
@@ -108,23 +111,32 @@ def test_the_number_of_parts_that_was_asked_for_is_kept_or_the_reason_told(graph
     assert_a_split(split, weights, edges)
     components = pieces(np.zeros(len(weights), dtype=int), edges)
     assert len(split.sizes) == min(max(parts, components), len(weights))
-    misses, _ = best_of_all(weights, edges, places, lower, upper, (parts, parts))
+    misses, cost = best_of_all(weights, edges, places, (lower, upper), (parts, parts))
     if misses == 0:
+        # components are given their numbers first: the band is kept, the least cost only bounded
         assert split.misses == 0
+        assert split.bound <= cost * (1 + 1e-9)
     if split.misses:
         assert all(reason.proved for reason in split.reasons)
         assert split.reasons
 
 
 @SLOW
-@given(graph=small_graphs(least=4, most=7), parts=st.integers(2, 3), upper=st.integers(4, 12), seed=st.integers(0, 9))
+@given(
+    graph=small_graphs(least=4, most=7),
+    parts=st.integers(2, 3),
+    upper=st.integers(4, 12),
+    seed=st.integers(0, 9),
+)
 def test_search_and_bound_hold_the_best_between_them(graph, parts, upper, seed):
     weights, edges, places = graph
     n = len(weights)
     edges = np.vstack([edges, [(k, k + 1, 1) for k in range(n - 1)]])
     piece = induced(graph_of(weights, edges, None, places, None, None, None), np.arange(n))
-    labels, bound = _searched(piece, (1, upper), (parts, parts), seed, BUDGETS["fast"], proved_out=False)
-    misses, cost = best_of_all(weights, edges, places, 1, upper, (parts, parts))
+    labels, bound = _searched(
+        piece, (1, upper), (parts, parts), seed, BUDGETS["fast"], all_counts=(parts, parts), proved_out=False
+    )
+    misses, cost = best_of_all(weights, edges, places, (1, upper), (parts, parts))
     assert pieces(labels, edges) == labels.max() + 1
     if misses == 0:
         sizes = np.bincount(labels, weights=weights)
@@ -141,7 +153,7 @@ def test_no_split_costs_less_than_the_bound(graph, band):
     weights, edges, places = graph
     lower, upper = band
     counts = (1, len(weights))
-    misses, cost = best_of_all(weights, edges, places, lower, upper, counts)
+    misses, cost = best_of_all(weights, edges, places, (lower, upper), counts)
     piece = induced(graph_of(weights, edges, None, places, None, None, None), np.arange(len(weights)))
     target = cost if misses == 0 else 10.0
     bound = lower_bound(piece, band=(lower, upper), counts=counts, target=target, rounds=80)
@@ -286,7 +298,7 @@ def test_empty_land_goes_along():
         {"coordinates": [(0, 0)]},
         {"distances": [[0, 1]]},
     ],
-    ids=lambda broken: str(broken),
+    ids=str,
 )
 def test_what_is_no_graph_is_refused(broken):
     asked = {"weights": [1, 1], "edges": [(0, 1)], "lower": 1, "upper": 2} | broken
