@@ -69,3 +69,7 @@ class BalanceError(GeoError):
 
 class MissingToolError(GeoError):
     """A program or font this machine lacks; the message says how to get it."""
+
+
+class GraphError(GeoError):
+    """A graph that is none: an edge to no node, a weight below zero or not whole, a band upside down."""

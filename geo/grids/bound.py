@@ -1,0 +1,320 @@
+"""How good a partition could be at all: a lower bound on cost that needs no partition.
+
+Each node must lie in one part; that rule is given up and priced instead. What
+is left falls apart by centres: for each, the cheapest set of nodes within the
+band, a knapsack. Connectedness and the price of cuts are left out as well, so
+the bound holds with them and without. Prices are moved by subgradients.
+
+Source: Lagrangian bound of the capacitated p-median problem, Lorena & Senne
+(2004), doi:10.1016/S0305-0548(03)00039-X; steps by Polyak's rule.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from geo.grids.kernel import NEVER, Floats, Graph, Ints, compiled, distance
+
+_CELLS = 2048  # sizes told apart in a knapsack; heavier ones are bounded by fractions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Bound:
+    """A proof that no partition costs less."""
+
+    value: float  # no partition within the band costs less than this
+    prices: Floats  # n: what each node pays; whoever doubts the value can work it out again from these
+    rounds: int
+
+
+@compiled
+def near_lists(graph: Graph, reach: float) -> tuple[Ints, Ints, Floats]:
+    """For each node the nodes within reach, as begin, nodes and distances."""
+    n = len(graph.weight)
+    begin = np.zeros(n + 1, dtype=np.int64)
+    for c in range(n):
+        k = 0
+        for i in range(n):
+            if distance(graph, i, c) <= reach:
+                k += 1
+        begin[c + 1] = begin[c] + k
+    nodes = np.empty(begin[n], dtype=np.int64)
+    away = np.empty(begin[n])
+    for c in range(n):
+        at = begin[c]
+        for i in range(n):
+            d = distance(graph, i, c)
+            if d <= reach:
+                nodes[at] = i
+                away[at] = d
+                at += 1
+    return begin, nodes, away
+
+
+@compiled
+def cheapest_set(
+    graph: Graph,
+    centre: int,
+    nodes: Ints,
+    away: Floats,
+    prices: Floats,
+    band: tuple[int, int],
+    beyond: float,
+    taken: Floats,
+) -> float:
+    """Bound on the cheapest set around a centre, and what of each node it takes.
+
+    Nodes that pay more than they cost are chosen by a knapsack, exact as long
+    as sizes can be told apart; others only fill up to the lower limit, as
+    fractions. ``beyond`` is the least cost of a unit outside the list.
+    """
+    lower, upper = band
+    own = graph.weight[centre]
+    if own > upper:
+        return NEVER
+    m = len(nodes)
+    gain_at = np.empty(m, dtype=np.int64)
+    fill_at = np.empty(m, dtype=np.int64)
+    ratio = np.empty(m)
+    value = np.empty(m)
+    gains, fills = 0, 0
+    base = 0.0
+    room = upper - own
+    light = 0
+    taken[:m] = 0.0
+    for k in range(m):
+        i = nodes[k]
+        value[k] = graph.mass[i] * away[k] - prices[i]
+        if i == centre:
+            base += value[k]
+            taken[k] = 1.0
+        elif value[k] < 0:
+            if graph.weight[i] == 0:
+                base += value[k]
+                taken[k] = 1.0
+            elif graph.weight[i] <= room:
+                gain_at[gains] = k
+                gains += 1
+                light += graph.weight[i]
+        elif graph.weight[i] > 0 and graph.weight[i] <= room:
+            fill_at[fills] = k
+            ratio[fills] = value[k] / graph.weight[i]
+            fills += 1
+    reach = min(room, light)
+    whole = light <= room
+    if whole or reach + 1 > _CELLS:
+        # All that gain fit, or sizes are too fine for a table: by fractions, best first
+        worth = np.empty(gains)
+        for g in range(gains):
+            worth[g] = value[gain_at[g]] / graph.weight[nodes[gain_at[g]]]
+        left = room
+        for g in np.argsort(worth, kind="mergesort"):
+            k = gain_at[g]
+            part = min(1.0, left / graph.weight[nodes[k]])
+            if part <= 0:
+                break
+            base += part * value[k]
+            taken[k] = part
+            left -= min(left, graph.weight[nodes[k]])
+        lack = lower - (upper - left)
+        if lack > 0:
+            base += fill(graph, nodes, fill_at[:fills], ratio[:fills], value, lack, beyond, taken)
+        return base
+    table = np.full(reach + 1, NEVER)
+    table[0] = 0.0
+    chosen = np.zeros((gains, reach + 1), dtype=np.bool_)
+    top = 0
+    for g in range(gains):
+        k = gain_at[g]
+        w = graph.weight[nodes[k]]
+        top = min(top + w, reach)
+        for s in range(top, w - 1, -1):
+            total = table[s - w] + value[k]
+            if total < table[s]:
+                table[s] = total
+                chosen[g, s] = True
+    # what filling up costs, by how much is lacking
+    best, best_s = NEVER, -1
+    most_lack = lower - own
+    order = np.argsort(ratio[:fills], kind="mergesort")
+    fill_cost = np.zeros(max(most_lack, 0) + 1)
+    at, used = 0, 0
+    for unit in range(1, len(fill_cost)):
+        while at < fills and used >= graph.weight[nodes[fill_at[order[at]]]]:
+            at += 1
+            used = 0
+        if at < fills and ratio[order[at]] <= beyond:
+            fill_cost[unit] = fill_cost[unit - 1] + ratio[order[at]]
+            used += 1
+        else:
+            fill_cost[unit] = fill_cost[unit - 1] + beyond
+    for s in range(reach + 1):
+        if table[s] >= NEVER:
+            continue
+        lack = max(most_lack - s, 0)
+        if fill_cost[lack] < NEVER and table[s] + fill_cost[lack] < best:
+            best = table[s] + fill_cost[lack]
+            best_s = s
+    if best_s < 0:
+        return NEVER
+    s = best_s
+    for g in range(gains - 1, -1, -1):
+        if chosen[g, s]:
+            taken[gain_at[g]] = 1.0
+            s -= graph.weight[nodes[gain_at[g]]]
+    lack = most_lack - best_s
+    if lack > 0:
+        fill(graph, nodes, fill_at[:fills], ratio[:fills], value, lack, beyond, taken)
+    return base + best
+
+
+@compiled
+def fill(
+    graph: Graph,
+    nodes: Ints,
+    fill_at: Ints,
+    ratio: Floats,
+    value: Floats,
+    lack: int,
+    beyond: float,
+    taken: Floats,
+) -> float:
+    """Fill up a lack with the cheapest fractions of nodes."""
+    total, left = 0.0, float(lack)
+    for f in np.argsort(ratio, kind="mergesort"):
+        if left <= 0 or ratio[f] > beyond:
+            break
+        k = fill_at[f]
+        part = min(1.0, left / graph.weight[nodes[k]])
+        taken[k] = part
+        total += part * value[k]
+        left -= part * graph.weight[nodes[k]]
+    if left > 1e-9:
+        total += left * beyond
+    return total
+
+
+@compiled
+def ascend(
+    graph: Graph,
+    lists: tuple[Ints, Ints, Floats],
+    band: tuple[int, int],
+    counts: tuple[int, int],
+    target: float,
+    rounds: int,
+    prices: Floats,
+    reach: float,
+    complete: bool,
+) -> tuple[float, Floats]:
+    """Best bound found from some prices, and its prices.
+
+    With lists that are not complete, a price may be at most half of what the
+    node would cost at their reach, so nodes beyond never gain anything.
+    """
+    begin, nodes, away = lists
+    n = len(graph.weight)
+    dear = NEVER
+    for i in range(n):
+        if graph.weight[i] > 0:
+            dear = min(dear, 0.5 * reach * graph.mass[i] / graph.weight[i])
+    beyond = NEVER if complete else dear
+    best, best_prices = -NEVER, prices.copy()
+    taken = np.zeros(len(nodes))
+    worth = np.empty(n)
+    pull = np.empty(n)
+    smooth = np.zeros(n)
+    step, stale = 1.0, 0
+    for _ in range(rounds):
+        if not complete:
+            for i in range(n):
+                prices[i] = min(prices[i], 0.5 * reach * graph.mass[i])
+        for c in range(n):
+            a, z = begin[c], begin[c + 1]
+            worth[c] = cheapest_set(graph, c, nodes[a:z], away[a:z], prices, band, beyond, taken[a:z])
+        order = np.argsort(worth, kind="mergesort")
+        value = prices.sum()
+        pull[:] = 1.0
+        for rank in range(min(counts[1], n)):
+            c = order[rank]
+            if rank >= counts[0] and worth[c] >= 0:
+                break
+            value += worth[c]
+            for at in range(begin[c], begin[c + 1]):
+                pull[nodes[at]] -= taken[at]
+        if value > best:
+            if value > best + 1e-4 * max(target - best, 0.0):
+                stale = 0
+            best = value
+            best_prices[:] = prices
+        else:
+            stale += 1
+        if stale >= 12:
+            stale = 0
+            step *= 0.6
+            prices[:] = best_prices
+            smooth[:] = 0.0
+            if step < 1e-3:
+                break
+            continue
+        smooth = 0.6 * smooth + 0.4 * pull if smooth.any() else pull.copy()
+        norm = (smooth * smooth).sum()
+        if norm < 1e-18:
+            break
+        length = step * max(target - value, 1e-6 * abs(target)) / norm
+        prices += length * smooth
+    return best, best_prices
+
+
+def lower_bound(
+    graph: Graph,
+    *,
+    band: tuple[int, int],
+    counts: tuple[int, int],
+    target: float,
+    rounds: int,
+    start: Floats | None = None,
+) -> Bound:
+    """Lower bound on the distance cost of any partition of a graph within a band.
+
+    Parameters
+    ----------
+    graph : Graph, n nodes
+    band : least and greatest size of a part
+    counts : least and greatest number of parts
+    target : cost of a known partition; steers the steps, never the proof
+    rounds : most steps
+    start : n prices to begin with, as an earlier bound left them
+
+    Returns
+    -------
+    Bound
+        Costs are never below 0, so its value is neither. If no part of the
+        band can exist the value is infinite.
+    """
+    n = len(graph.weight)
+    complete = n <= 3000
+    reach = np.inf if complete else _reach(graph, band[1])
+    lists = near_lists(graph, reach)
+    prices = np.full(n, target / max(n, 1)) if start is None else start.copy()
+    if start is None and graph.mass.sum() > 0:
+        prices = 1.5 * target * graph.mass / graph.mass.sum()
+    value, kept = ascend(graph, lists, band, counts, target, rounds, prices, float(reach), complete)
+    if value > NEVER / 2:
+        value = np.inf
+    return Bound(value=max(float(value), 0.0), prices=kept, rounds=rounds)
+
+
+def _reach(graph: Graph, upper: int) -> float:
+    """A radius that holds several parts around almost every node, lists kept within memory."""
+    n = len(graph.weight)
+    sample = np.unique(np.linspace(0, n - 1, 200).astype(np.int64))
+    radii = []
+    for c in sample:
+        d = np.array([distance(graph, i, c) for i in range(n)])
+        order = np.argsort(d, kind="stable")
+        full = int(np.searchsorted(np.cumsum(graph.weight[order]), 6 * upper))
+        radii.append(d[order[min(full, n - 1)]])
+    reach = float(np.quantile(radii, 0.9))
+    counts = [sum(distance(graph, i, c) <= reach for i in range(n)) for c in sample]
+    crowd = float(np.mean(counts)) * n
+    return reach if crowd < 3e7 else reach * float(np.sqrt(3e7 / crowd))
