@@ -290,7 +290,6 @@ def _painted(
         except Exception as error:  # noqa: BLE001 - one page's fault must not stop the county's set
             failed[frame.key] = _told(error)
             continue
-        release()
         notes[frame.key] = "；".join(filter(None, [lacking, _without_font(drawn)]))
         yield frame.key, drawn
 
