@@ -10,8 +10,8 @@ import pandas as pd
 
 from geo.standards import code_list
 
-_LEAST_M: Final = 0.2  # parcels that lie off less, or less than three standard errors, fit the survey
-_SIGMAS: Final = 3.0
+LEAST_M: Final = 0.2  # parcels that lie off less, or less than three standard errors, fit the survey
+LEAST_SIGMAS: Final = 3.0
 
 
 def confidence_names(shifts: pd.DataFrame) -> "pd.Series[str]":
@@ -29,7 +29,7 @@ def noteworthy(shifts: pd.DataFrame) -> "pd.Series[bool]":
     """
     found = shifts["confidence"].isin(["high", "medium"])
     off = shifts["distance_m"].fillna(0.0)
-    within = off < np.maximum(_LEAST_M, _SIGMAS * shifts["error_m"].fillna(0.0))
+    within = off < np.maximum(LEAST_M, LEAST_SIGMAS * shifts["error_m"].fillna(0.0))
     decided = shifts["reason"].fillna("").str.startswith("依据")
     return shifts["accepted"] | decided | ~(found & within)
 
@@ -98,6 +98,6 @@ def corrections(shifts: pd.DataFrame) -> dict[str, str]:
 def _way_and_amount(shift: "pd.Series[Any]") -> tuple[str, str]:
     if pd.isna(shift["distance_m"]):
         return "", ""
-    if shift["distance_m"] < _LEAST_M / 2 and shift["rotation_deg"]:
+    if shift["distance_m"] < LEAST_M / 2 and shift["rotation_deg"]:
         return "旋转", f"{abs(shift['rotation_deg']):.3f}°"
     return f"偏{shift['direction']}", f"{shift['distance_m']:.1f} m"

@@ -27,9 +27,8 @@ from geo.standards import code_list
 _YES: Final = {"是", "采用", "1", "true", "yes", "y"}
 _NO: Final = {"否", "不采用", "不移动", "0", "false", "no", "n"}
 _VILLAGE_DIGITS: Final = 12
-_FAR_M: Final = (
-    1_000.0  # no two maps of one village lie this far apart; a coordinate stands in the wrong column
-)
+# No two maps of one village lie this far apart: a coordinate stands in the wrong column.
+_FAR_M: Final = 1_000.0
 _TURNED_DEG: Final = 5.0
 _GROWN_PPM: Final = 5_000.0
 

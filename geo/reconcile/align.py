@@ -40,6 +40,7 @@ from geo.reconcile.edges import together
 from geo.reconcile.match import Match, Part, match
 from geo.reconcile.overlay import cores
 from geo.schema import column_names, conform
+from geo.shifts import LEAST_M, LEAST_SIGMAS
 
 Mode = Literal["auto", "none"]
 
@@ -59,8 +60,8 @@ class AlignSettings:
     reach_m: float = 150.0  # an unconverted datum lies up to about this far off
     warn_m: float = 2.0
     stop_m: float = 10.0
-    least_m: float = 0.2  # what lies off less stays where it is
-    least_sigmas: float = 3.0  # and what lies off less than this many standard errors
+    least_m: float = LEAST_M  # what lies off less stays where it is
+    least_sigmas: float = LEAST_SIGMAS  # and what lies off less than this many standard errors
     min_parcels: int = 30  # fewer say nothing of a village
     sure_error_m: float = 0.08  # standard error up to which a village surely lies within 0.2 m
     max_error_m: float = 0.3  # and beyond which it is not moved; between, it is, and said to be rough

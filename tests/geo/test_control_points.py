@@ -11,6 +11,7 @@ from geo.control_points import HELMERT, FitSettings, fit
 from geo.crs import BEIJING54, CGCS2000, XIAN80, gauss_kruger
 from geo.datum import helmert, moved
 from geo.errors import InputError, MismatchError
+from tests.geo.old_datums import SEVEN
 
 OLD, NEW = gauss_kruger(XIAN80, 38, prefixed=False), gauss_kruger(CGCS2000, 38, prefixed=False)
 NORTH, EAST = 4_190_000.0, 430_000.0
@@ -29,15 +30,6 @@ PLACES = [
     (17, 15),
     (19, -2),
 ]
-SEVEN = {
-    "dx_m": 24.0,
-    "dy_m": -123.0,
-    "dz_m": -94.0,
-    "rx_arcsec": -0.02,
-    "ry_arcsec": 0.25,
-    "rz_arcsec": 0.13,
-    "scale_ppm": 1.1,
-}
 
 
 def noise(count, sigma):

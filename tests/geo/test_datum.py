@@ -13,18 +13,10 @@ from geo import crs as systems
 from geo.crs import BEIJING54, CGCS2000, XIAN80, gauss_kruger
 from geo.datum import Support, accuracy_over, convert, described, displacement, helmert, moved, planar
 from geo.errors import InputError, MismatchError, MissingDatumError
+from tests.geo.old_datums import SEVEN
 from tests.helpers import layer
 
 OLD, NEW = gauss_kruger(XIAN80, 38, prefixed=False), gauss_kruger(CGCS2000, 38, prefixed=False)
-SEVEN = {
-    "dx_m": 24.0,
-    "dy_m": -123.0,
-    "dz_m": -94.0,
-    "rx_arcsec": -0.02,
-    "ry_arcsec": 0.25,
-    "rz_arcsec": 0.13,
-    "scale_ppm": 1.1,
-}
 FOUR = {"north_m": 30.0, "east_m": 95.0, "rotation_arcsec": 1.2, "scale_ppm": 3.0}
 WEST, SOUTH = 428_000.0, 4_195_000.0  # in 寿阳, without zone number
 PLACE = (WEST, SOUTH, WEST + 20_000, SOUTH + 20_000)

@@ -91,3 +91,16 @@ def grid(count, *, letter="W", kind="BLOCK", side=20.0, step=40.0):
 def _cell(n, side, step):
     x, y = 5 + n % 12 * step, 5 + n // 12 * step
     return np.array([x, y, x + side, y + side])
+
+
+MIXED = [
+    piece(1, box(100, 100, 200, 180)),
+    piece(2, box(250, 100, 330, 160), letter="X"),
+    piece(3, box(250, 200, 300, 260), letter="D"),
+    piece(4, box(100, 190, 200, 194), kind="STRIP"),
+    piece(5, box(100, 200, 101, 260), kind="SLIVER", area=60.37),
+]
+
+
+def codes(pieces):
+    return [row["piece_code"] for row in pieces]

@@ -18,7 +18,7 @@ from geo.sheets.hatch import hatch
 from geo.sheets.layout import LayoutSettings, layout
 from geo.sheets.page import MAP_WINDOWS, PAPERS, Modules, Photo, Shapes, Text
 from geo.sheets.symbols import HATCHES
-from tests.geo.sheets.scene import GROUP, OTHER, X0, Y0, frame, grid, layers, piece
+from tests.geo.sheets.scene import GROUP, MIXED, OTHER, X0, Y0, codes, frame, grid, layers, piece
 
 SETTINGS = LayoutSettings(
     county_name="寿阳县",
@@ -27,17 +27,6 @@ SETTINGS = LayoutSettings(
     survey_vintage="2019年12月31日",
     parcels_vintage="2016年",
 )
-MIXED = [
-    piece(1, box(100, 100, 200, 180)),
-    piece(2, box(250, 100, 330, 160), letter="X"),
-    piece(3, box(250, 200, 300, 260), letter="D"),
-    piece(4, box(100, 190, 200, 194), kind="STRIP"),
-    piece(5, box(100, 200, 101, 260), kind="SLIVER", area=60.37),
-]
-
-
-def codes(pieces):
-    return [row["piece_code"] for row in pieces]
 
 
 def pages_of(pieces, *, photo=None, **more):

@@ -17,20 +17,9 @@ from geo.sheets.frames import group_frames, sheet_frames
 from geo.sheets.layout import LayoutSettings, layout, sheet_payload
 from geo.sheets.plan import PLANS, table_plan
 from geo.sheets.table import ABREAST, OF_AN_OVERVIEW, flow, head_mm
-from tests.geo.sheets.scene import CRS, GROUP, OTHER, X0, Y0, frame, grid, layers, piece
+from tests.geo.sheets.scene import CRS, GROUP, MIXED, OTHER, X0, Y0, codes, frame, grid, layers, piece
 
 ONE = [piece(1, box(100, 100, 200, 180))]
-MIXED = [
-    piece(1, box(100, 100, 200, 180)),
-    piece(2, box(250, 100, 330, 160), letter="X"),
-    piece(3, box(250, 200, 300, 260), letter="D"),
-    piece(4, box(100, 190, 200, 194), kind="STRIP"),
-    piece(5, box(100, 200, 101, 260), kind="SLIVER", area=60.37),
-]
-
-
-def codes(pieces):
-    return [row["piece_code"] for row in pieces]
 
 
 def lay(pieces, *, home=None, **more):
