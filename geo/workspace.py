@@ -48,11 +48,13 @@ GEOMETRIES: Final = {
     "villages": "MultiPolygon",
     "findings": "Point",
     "sheets": "MultiPolygon",
+    "grids": "MultiPolygon",
+    "households": "Point",
 }
 
 _SUFFIX: Final = ".gpkg"
 # Layers that workspaces of this version did not have from the beginning.
-_LATER: Final = {"parcels_original", "sheets"}
+_LATER: Final = {"parcels_original", "sheets", "grids", "grid_villages", "households", "grid_lineage"}
 _ARROW: Final = {"str": pa.string(), "float": pa.float64(), "bool": pa.bool_(), "Int64": pa.int64()}
 _WRITING: Final = {
     # The standard wants a date of last change in the file; the run's identity is in ``runs``.

@@ -14,7 +14,7 @@ from geo.errors import GraphError
 from geo.grids import BUDGETS, best_split, split_graph
 from geo.grids.bound import lower_bound
 from geo.grids.graph import graph_of, induced
-from geo.grids.partition import _searched
+from geo.grids.split import _searched
 
 PUBLIC = pytest.mark.skipif(not SHARED.exists(), reason="public data are not beside the project")
 # compiling takes longer than any example
