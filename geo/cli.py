@@ -9,18 +9,15 @@ which import this module too, hold no more than drawing takes.
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
 from enum import StrEnum
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from geo.errors import GeoError, InputError
+from geo.errors import InputError
+from geo.terminal import WITH_ERRORS, AsJson, WorkspacePath, bar, plainly, screen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,19 +26,12 @@ if TYPE_CHECKING:
     from geo.reconcile import Settings
     from geo.reconcile.align import AlignSettings
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-WITH_ERRORS: Final = 1
-UNUSABLE: Final = 2
-
 app = typer.Typer(
     help="套图：三调图斑套合确权地块，查清未确权耕地，面积平衡、编号稳定、事由可查。",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-_screen = Console(stderr=True)
 
 SURVEY_HELP: Final = "三调数据：DLTB 文件（shp/gpkg/gdb/parquet/zip）或其文件夹"
 PARCELS_HELP: Final = "确权数据：DK 文件，或成果文件夹（矢量数据/、权属数据/）"
@@ -77,8 +67,6 @@ AcceptShifts = Annotated[
 ]
 Personal = Annotated[bool, typer.Option("--personal", help="读取个人信息列（默认不读）")]
 Jobs = Annotated[int, typer.Option(min=0, help="线程数，0 为全部核心")]
-AsJson = Annotated[bool, typer.Option("--json", help="在标准输出打印机器可读的摘要")]
-WorkspacePath = Annotated[Path, typer.Argument(help="成果文件 .gpkg")]
 
 
 class Units(StrEnum):
@@ -104,41 +92,24 @@ def main() -> None:
     app()
 
 
-def _plainly(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn what the user must mend into one clear line."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return command(*args, **kwargs)
-        except GeoError as error:
-            sys.stderr.write(f"错误：{error}\n")
-            raise typer.Exit(UNUSABLE) from error
-        except MemoryError as error:
-            sys.stderr.write("错误：内存不足；请关闭其他程序，或分乡镇运行\n")
-            raise typer.Exit(UNUSABLE) from error
-
-    return run
-
-
 @app.command()
-@_plainly
+@plainly
 def demo(out: Annotated[Path, typer.Option(help="结果文件夹")] = Path("out/demo")) -> None:
     """用内置样例县走完全程：造数据、套合、台账、地图。"""
     from geo import ledger, workspace
     from geo.reconcile import Settings
     from geo.sample import SampleSettings, county, deliver
 
-    _screen.print("1/4 生成样例县（3 个村）…")
+    screen.print("1/4 生成样例县（3 个村）…")
     deliver(county(SampleSettings.small()), out / "样例县")
     sample = out / "样例县"
-    _screen.print("2/4 套合比对…")
+    screen.print("2/4 套合比对…")
     outcome = _reconciled(
         _sample_inputs(sample), out / "county.gpkg", Settings(), resume=False, personal=False
     )
-    _screen.print("3/4 写台账…")
+    screen.print("3/4 写台账…")
     books = ledger.write_ledger(workspace.open(outcome.out), out / "台账")
-    _screen.print("4/4 画地图…")
+    screen.print("4/4 画地图…")
     _draw(outcome.result.tables(), out / "map.html")
     print(_summary_text(outcome))
     print(f"样例数据  {sample}")
@@ -156,7 +127,7 @@ def _sample_inputs(folder: Path) -> "Inputs":
 
 
 @app.command()
-@_plainly
+@plainly
 def sample(
     out: Annotated[Path, typer.Option(help="输出文件夹")],
     villages: Annotated[int, typer.Option(min=1, max=500, help="村数")] = 3,
@@ -175,7 +146,7 @@ def sample(
 
 
 @app.command()
-@_plainly
+@plainly
 def check(
     survey: SurveyPath,
     parcels: ParcelsPath,
@@ -232,7 +203,7 @@ _SEVERITY: Final = {"error": "错误", "warning": "警告", "info": "提示"}
 
 
 @app.command()
-@_plainly
+@plainly
 def reconcile(
     survey: Survey,
     parcels: Parcels,
@@ -294,7 +265,7 @@ def _reconciled(
 
     if out.suffix.lower() != ".gpkg":
         raise InputError(f"成果文件 {out} 应以 .gpkg 结尾")
-    with _bar("套合") as progress:
+    with bar("套合") as progress:
         return reconcile_files(
             inputs,
             out,
@@ -302,24 +273,7 @@ def _reconciled(
             resume=resume,
             personal=personal,
             progress=progress,
-            told=_screen.print,
-        )
-
-
-@contextmanager
-def _bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar on a terminal; nothing elsewhere."""
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=_screen,
-    )
-    with bar if _screen.is_terminal else nullcontext():
-        task = bar.add_task(title, total=None)
-        yield lambda done, total, name: bar.update(
-            task, completed=done, total=total, description=name or title
+            told=screen.print,
         )
 
 
@@ -361,7 +315,7 @@ def _draw(tables: Mapping[str, "pd.DataFrame"], path: Path) -> None:
 
 
 @app.command("map")
-@_plainly
+@plainly
 def map_(
     work: WorkspacePath,
     out: Annotated[Path, typer.Option(help="网页文件")] = Path("map.html"),
@@ -376,7 +330,7 @@ def map_(
 
 
 @app.command("ledger")
-@_plainly
+@plainly
 def ledger_(
     work: WorkspacePath,
     out: Annotated[Path, typer.Option(help="输出文件夹")] = Path("台账"),
@@ -389,7 +343,7 @@ def ledger_(
 
 
 @app.command("sheets")
-@_plainly
+@plainly
 def sheets_(
     work: WorkspacePath,
     out: Annotated[Path, typer.Option(help="输出文件夹")],
@@ -432,7 +386,7 @@ def sheets_(
         parcels_vintage=parcels_vintage,
         secrecy=secrecy,
     )
-    with _bar("出图") as progress:
+    with bar("出图") as progress:
         outcome = sheets.make_sheets(
             opened,
             out,
@@ -462,7 +416,7 @@ def sheets_(
 
 
 @app.command()
-@_plainly
+@plainly
 def report(work: WorkspacePath, as_json: AsJson = False) -> None:
     """县、乡、村、组汇总表，并复核面积平衡。"""
     from geo import report as reports
@@ -473,7 +427,7 @@ def report(work: WorkspacePath, as_json: AsJson = False) -> None:
 
 
 @app.command()
-@_plainly
+@plainly
 def serve(
     work: WorkspacePath,
     host: Annotated[str, typer.Option(help="监听地址")] = "127.0.0.1",

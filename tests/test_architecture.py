@@ -16,11 +16,12 @@ from tests.helpers import ROOT
 # Each unit may import from its own level and the levels above it in this list, and never in a circle.
 LEVELS = [
     {"errors", "schema", "findings", "codes", "crs", "area", "topology", "atomic", "standards"}
-    | {"datum", "control_points", "movement", "shifts", "memory"},
+    | {"datum", "control_points", "movement", "shifts", "memory", "workers"},
     {"exchange", "reconcile", "sheets", "field", "letting", "grids", "sample", "raster", "workbook"},
     {"workspace", "cluster"},
-    {"ledger", "report", "webdata", "webpage", "webpanel", "webmap", "pipeline"},
-    {"cli", "api"},
+    {"ledger", "report", "webdata", "webpage", "webpanel", "webmap", "pipeline"}
+    | {"roster", "grid_pipeline"},
+    {"terminal", "cli", "grid_cli", "api"},
 ]
 LEVEL_OF = {unit: level for level, units in enumerate(LEVELS) for unit in units}
 
