@@ -5,23 +5,20 @@ the libraries that compute: same name, same workspace, byte for byte. No clock
 is in it.
 """
 
-import hashlib
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Final
+from typing import Any
 
+import geopandas as gpd
 import pandas as pd
-import shapely
 
 from geo import crs as systems
-from geo import schema, workspace
+from geo import workspace
 from geo.atomic import alone
 from geo.datum import DatumShift
 from geo.errors import OutputError, ShiftError, WorkspaceError
@@ -29,15 +26,14 @@ from geo.exchange import delivery, read
 from geo.exchange.datum_file import DatumReading, read_datum
 from geo.exchange.shift_file import write_shifts
 from geo.findings import findings, joined
+from geo.provenance import Run, hashes
 from geo.reconcile import Reconciliation, Settings, reconcile
 from geo.reconcile.checkpoint import open_checkpoint
 from geo.reconcile.run import Progress
 from geo.reconcile.sources import Sources
-from geo.schema import conform
+from geo.schema import GRID_FINDINGS, GRID_LAYERS
 
 Told = Callable[[str], None]
-
-_COMPUTING: Final = ("taotu", "geopandas", "shapely", "pyproj", "pyogrio", "numpy", "pandas", "scipy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,9 +264,8 @@ def _reconciled(  # noqa: PLR0913 - as `reconcile_files`
         _same_county(previous, layers, target)
     with clock.stage("hash"):
         described = _described(layers, inputs)
-        versions = {name: version(name) for name in _COMPUTING} | {"GEOS": shapely.geos_version_string}
-        run_id = _run_id(described, settings.as_json(), versions)
-    checkpoint = open_checkpoint(target, run_id, resume=resume)
+        run = Run.of(described, settings.as_json())
+    checkpoint = open_checkpoint(target, run.run_id, resume=resume)
     with clock.stage("reconcile"):
         say("套合比对…")
         sources = layers.sources()
@@ -287,7 +282,7 @@ def _reconciled(  # noqa: PLR0913 - as `reconcile_files`
                 settings=settings,
                 read_findings=[*(reading.findings for reading in layers.readings().values()), *layers.chosen],
                 county_name=layers.county_name,
-                run_id=run_id,
+                run_id=run.run_id,
                 checkpoint=checkpoint,
                 progress=progress,
             )
@@ -296,11 +291,28 @@ def _reconciled(  # noqa: PLR0913 - as `reconcile_files`
             raise
     with clock.stage("write"):
         say("写入成果…")
-        tables = result.tables()
-        tables["runs"] = _runs(previous, run_id, described, settings.as_json(), versions)
+        tables = result.tables() | _kept(target, previous, result.findings)
+        tables["runs"] = run.after(None if previous is None else previous["runs"])
         workspace.write(target, tables, crs=result.patches.crs)
     checkpoint.drop()
-    return Outcome(result=result, run_id=run_id, out=target, seconds=clock.seconds)
+    return Outcome(result=result, run_id=run.run_id, out=target, seconds=clock.seconds)
+
+
+def _kept(
+    target: Path, previous: dict[str, pd.DataFrame] | None, found: gpd.GeoDataFrame
+) -> dict[str, pd.DataFrame]:
+    """Layers of grids, which this work does not make, and their findings behind those of this run."""
+    if previous is None:
+        return {}
+    before = workspace.open(target)
+    layers = (*(layer for layer in GRID_LAYERS if layer in before.layers), "findings")
+    kept = {layer: before.read(layer) for layer in layers}
+    for layer, table in kept.items():
+        if isinstance(table, gpd.GeoDataFrame) and found.crs is not None and table.crs != found.crs:
+            kept[layer] = table.to_crs(found.crs)
+    notes = kept.pop("findings")
+    notes = notes[notes["finding_id"].str.startswith(GRID_FINDINGS)]
+    return {**kept, "findings": pd.concat([found, notes], ignore_index=True)} if len(notes) else kept
 
 
 def _previous(target: Path) -> dict[str, pd.DataFrame] | None:
@@ -332,54 +344,9 @@ def _described(layers: Layers, inputs: Inputs) -> dict[str, dict[str, object]]:
     said = {"survey": inputs.survey_crs, "parcels": inputs.parcels_crs, "baseline": inputs.baseline_crs}
     out: dict[str, dict[str, object]] = {}
     for role, reading in layers.readings().items():
-        out[role] = {"files": _hashes(reading.files), "rows": len(reading.table)}
+        out[role] = {"files": hashes(reading.files), "rows": len(reading.table)}
         if said.get(role):
             out[role]["crs"] = said[role]
     if layers.datum is not None:
-        out["datum"] = {"files": _hashes(layers.datum.files)}
+        out["datum"] = {"files": hashes(layers.datum.files)}
     return out
-
-
-def _hashes(paths: Sequence[Path]) -> dict[str, str]:
-    """Content of files by name; of one name, numbered."""
-    files: dict[str, str] = {}
-    for name, content in sorted((path.name, _sha256(path)) for path in paths if path.is_file()):
-        same = sum(other.partition("#")[0] == name for other in files)
-        files[f"{name}#{same + 1}" if same else name] = content
-    return files
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _run_id(described: dict[str, dict[str, object]], settings: str, versions: dict[str, str]) -> str:
-    text = json.dumps(
-        [described, settings, versions, schema.WORKSPACE_VERSION], sort_keys=True, ensure_ascii=False
-    )
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _runs(
-    previous: dict[str, pd.DataFrame] | None,
-    run_id: str,
-    described: dict[str, dict[str, object]],
-    settings: str,
-    versions: dict[str, str],
-) -> pd.DataFrame:
-    """History of runs; one that is repeated keeps its row."""
-    row = pd.DataFrame(
-        {
-            "run_id": [run_id],
-            "inputs": [json.dumps(described, ensure_ascii=False, sort_keys=True)],
-            "settings": [settings],
-            "versions": [json.dumps(versions, sort_keys=True)],
-        }
-    )
-    if previous is None:
-        return conform(row, "runs")
-    before = previous["runs"]
-    if run_id in set(before["run_id"]):
-        return conform(before, "runs")
-    return conform(pd.concat([before, row], ignore_index=True), "runs")

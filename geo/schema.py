@@ -38,6 +38,14 @@ LAYER_TITLES: Final = {
     "meta": "元数据",
 }
 
+GRID_LAYERS: Final = (
+    "grids",
+    "grid_villages",
+    "households",
+    "grid_lineage",
+)  # another work than the main job's
+GRID_FINDINGS: Final = "G"  # first letter of its findings' numbers
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:

@@ -16,7 +16,7 @@ from tests.helpers import ROOT
 # Each unit may import from its own level and the levels above it in this list, and never in a circle.
 LEVELS = [
     {"errors", "schema", "findings", "codes", "crs", "area", "topology", "atomic", "standards"}
-    | {"datum", "control_points", "movement", "shifts", "memory", "workers"},
+    | {"datum", "control_points", "movement", "shifts", "memory", "workers", "provenance"},
     {"exchange", "reconcile", "sheets", "field", "letting", "grids", "sample", "raster", "workbook"},
     {"workspace", "cluster"},
     {"ledger", "report", "webdata", "webpage", "webpanel", "webmap", "pipeline"}

@@ -16,6 +16,7 @@ from geo.errors import GeoError, InputError, MismatchError, MissingColumnError
 from geo.exchange import control_file, read
 from geo.exchange.datum_file import read_datum
 from geo.pipeline import Inputs, read_layers
+from geo.provenance import Run
 from tests.geo.exchange.small import E, N, parcels, patches, save
 
 OLD, NEW = gauss_kruger(XIAN80, 38, prefixed=False), gauss_kruger(CGCS2000, 38, prefixed=False)
@@ -591,7 +592,7 @@ def test_a_point_left_out_is_among_the_findings_of_the_run(inputs, tmp_path):
 def test_the_run_depends_on_what_the_file_says_and_not_on_where_it_lies(inputs, tmp_path):
     def described(datum):
         layers = read_layers(replace(inputs, datum=datum))
-        return pipeline._run_id(pipeline._described(layers, inputs), "", {})
+        return Run.of(pipeline._described(layers, inputs), "").run_id
 
     (tmp_path / "b").mkdir()
     first = described(inputs.datum)
