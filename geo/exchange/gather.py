@@ -30,6 +30,7 @@ _LAYER_OF: Final = {
     "villages": "村界",
     "groups": "组界",
     "baseline": "基期",
+    "households": "住户",
 }
 
 
@@ -93,7 +94,7 @@ def gather(
                 files += read.files if source.origin == source.file or one.suffix.lower() != ".zip" else [one]
     target = near.crs if near is not None and near.crs is not None else _lead(parts[0].crs, how.datum)
     for at, part in enumerate(parts):
-        parts[at], more = _into(part, target, role, how.datum)
+        parts[at], more = into(part, target, role, how.datum)
         notes += more
     table = schema.conform(stack(parts), role)
     return last(table), notes, tuple(dict.fromkeys(files))
@@ -210,10 +211,16 @@ def _lead(crs: CRS | None, shifts: Sequence[datums.DatumShift]) -> CRS | None:
     return systems.counterpart(systems.normal(crs), systems.CGCS2000)
 
 
-def _into(
+def into(
     part: GeoDataFrame, target: CRS | None, role: str, shifts: Sequence[datums.DatumShift]
 ) -> tuple[GeoDataFrame, list[pd.DataFrame]]:
-    """A layer in the system of the others; a change of datum is said aloud."""
+    """A layer in the system of the others; a change of datum is said aloud.
+
+    Raises
+    ------
+    MismatchError
+        If a way between datums does not hold where the layer lies.
+    """
     if target is None or part.crs is None or part.crs == target:
         return part, []
     label = str(part["source_file"].iloc[0])

@@ -29,8 +29,14 @@ ROLES: Final = {
     "rights": (r"CBDKXX\d*", r"\d+CBDKXX", r"承包地块信息.*", r".*承包地块信息表?"),
     "issuers": (r"FBF\d*", r"发包方(信息)?(表)?", r".*权属单位代码表?"),
     "contractors": (r"CBF\d*", r"承包方(信息)?(表)?"),
+    "household_file": (r".*(住户|户表|名册|房屋|人口).*",),
 }
-ROLE_TITLES: Final = {"rights": "承包地块信息 CBDKXX", "issuers": "发包方 FBF", "contractors": "承包方 CBF"}
+ROLE_TITLES: Final = {
+    "rights": "承包地块信息 CBDKXX",
+    "issuers": "发包方 FBF",
+    "contractors": "承包方 CBF",
+    "household_file": "住户",
+}
 
 _HEADER_ROWS: Final = 10  # a workbook may carry a title above its header
 _MISSED: Final = {"rights": ("FBFBM", "SFQQQG")}  # fields the work can do without, but does worse
@@ -213,7 +219,7 @@ def _matched(
     source: TableSource, role: str, *, needed: Sequence[str], personal: bool, notes: list[pd.DataFrame]
 ) -> tuple[pd.DataFrame, dict[str, str], tuple[tuple[str, str], ...]]:
     """The raw table, which of its fields is which column, and those known by an alias."""
-    raw = _raw(source, role)
+    raw = as_filed(source, role)
     names = [str(name) for name in raw.columns]
     found = fields.match(names, role)
     fields.require(found, needed, file=source.origin.name, layer=source.table, present=names)
@@ -246,7 +252,14 @@ def alias_finding(by_alias: Sequence[tuple[str, str]], label: str) -> pd.DataFra
     return findings("field_matched_by_alias", message, layer=label, source_file=label)
 
 
-def _raw(source: TableSource, role: str) -> pd.DataFrame:
+def as_filed(source: TableSource, role: str) -> pd.DataFrame:
+    """A table as its file has it, under the file's own names; a sheet begins below the row that names fields.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or no row of a sheet names the role's fields.
+    """
     suffix = source.file.suffix.lower()
     try:
         if suffix in ACCESS:

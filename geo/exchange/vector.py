@@ -93,7 +93,7 @@ def read(
     table["source_row"] = pd.Series(range(len(table)), dtype="Int64")
     table, more = _flatten(table, kind)
     notes += more
-    table, more = _locate(table, stated, near, crs, source)
+    table, more = locate(table, stated, near, crs, source)
     notes += more
     return Layer(table=table, findings=joined(notes), files=files)
 
@@ -304,14 +304,22 @@ _KINDS: Final = {
 }
 
 
-def _locate(
+def locate(
     table: GeoDataFrame,
     stated: CRS | None,
     near: GeoDataFrame | None,
     given: CRS | str | None,
     source: Source,
 ) -> tuple[GeoDataFrame, list[pd.DataFrame]]:
-    """The table in the system it was drawn in, by what the file says and where it lies."""
+    """The table in the system it was drawn in, by what the file says and where it lies.
+
+    Raises
+    ------
+    InputError
+        If the given system is none.
+    MissingDatumError
+        If no coordinate system can be found.
+    """
     bounds = systems.robust_bounds(table.geometry)
     if given is not None:
         return table.set_crs(_user_crs(given), allow_override=True), []
