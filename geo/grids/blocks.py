@@ -1,0 +1,258 @@
+"""Natural blocks of a village: land between its roads, rivers, group borders, patches and walls.
+
+Whatever of these layers is given cuts the land; what is not given is not
+missed. Strips (roads, rivers, ditches drawn as areas) are divided along their
+middle, and crumbs between lines that nearly coincide join a neighbour.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+from geopandas import GeoDataFrame
+
+from geo.grids.linework import (
+    NOWHERE,
+    Bools,
+    Faces,
+    Floats,
+    Geometries,
+    Ints,
+    Mesh,
+    Net,
+    faces_of,
+    holders,
+    lengths,
+    local,
+    middles,
+    near_lines,
+    net_of_lines,
+    noded,
+    places,
+    rows_of,
+)
+from geo.grids.middle import Halves, halved
+from geo.topology import repair
+
+BARRIERS: Final = ("river", "railway", "highway")
+# What a border runs along, the strongest first
+NATURAL: Final = (*BARRIERS, "road", "lane", "ditch", "group", "wall", "site", "patch")
+STRIPS: Final = {
+    "1101": "river",
+    "1001": "railway",
+    "1002": "railway",
+    "1003": "highway",
+    "1004": "road",
+    "1006": "road",
+    "1107": "ditch",
+}  # land classes (TD/T 1057-2020) that are long and narrow, by their first four digits
+_CRUMB_M: Final = 1.0  # a block narrower than this is what two drawings of one line leave between them
+_DECK_M: Final = 15.0  # a barrier goes on where a bridge or culvert less than twice as long interrupts it
+_ON_LINE_M: Final = 1e-3
+_MOST: Final = 0.5  # of a common border
+
+
+class Blocks(NamedTuple):
+    """Blocks, and what runs between each two that touch."""
+
+    faces: Faces
+    group: Ints  # n: position of the group polygon, NOWHERE
+    site: Ints  # n: position of the exclusive site, NOWHERE for ordinary land
+    pair: Ints  # k: number of two blocks that touch, sorted; see `pair_number`
+    natural: Ints  # k: position in NATURAL of what most of their border runs along; NOWHERE if most is none
+    natural_share: Floats  # k
+    barrier: Ints  # k: position in BARRIERS of what parts them, NOWHERE
+
+
+class Layer(NamedTuple):
+    """Polygons in one order, smaller ones first, so that they lie on top; metres from the mesh's corner."""
+
+    shapes: Geometries
+    row: Ints  # of the table they came from
+
+
+def pair_number(a: Ints, b: Ints, count: int) -> Ints:
+    """One number for two of ``count`` things, either way round."""
+    return np.minimum(a, b) * count + np.maximum(a, b)
+
+
+def layer_of(table: GeoDataFrame | None, mesh: Mesh, land: Geometries) -> Layer:
+    """Polygons of a table that touch some land, in the order they hold."""
+    if table is None or not len(table):
+        return Layer(np.empty(0, dtype=object), np.empty(0, dtype=np.int64))
+    shapes = local(table.geometry.to_numpy(), mesh)
+    near = np.unique(shapely.STRtree(shapes).query(land)[1])
+    shapes = repair(shapes[near]).fixed
+    order = np.lexsort((*shapely.bounds(shapes).T, shapely.area(shapes)))
+    return Layer(shapes[order], near[order].astype(np.int64))
+
+
+def blocks_of(
+    mesh: Mesh,
+    land: Geometries,
+    *,
+    survey: GeoDataFrame | None,
+    lines: GeoDataFrame | None,
+    groups: GeoDataFrame | None,
+    sites: GeoDataFrame | None,
+    cut_by: GeoDataFrame | None,
+) -> Blocks:
+    """Blocks of a village.
+
+    Parameters
+    ----------
+    mesh : Mesh
+    land : array of Polygon
+        The village, in metres from the mesh's corner.
+    survey, lines, groups, sites, cut_by : GeoDataFrame, optional
+        In the CRS of the village: patches (land_class), lines (kind), polygons
+        of groups, of exclusive sites, and lines that are borders of nothing natural.
+    """
+    patches, areas, closed = (layer_of(table, mesh, land) for table in (survey, groups, sites))
+    drawn = [local(table.geometry.to_numpy(), mesh) for table in (lines, cut_by) if table is not None]
+    cuts = [
+        near_lines(shapes, land) for shapes in (land, patches.shapes, areas.shapes, closed.shapes, *drawn)
+    ]
+    net = noded(mesh, net_of_lines(mesh, np.concatenate(cuts)))
+    faces = faces_of(mesh, net, land)
+
+    patch, group, site = (holders(layer.shapes, faces.inner) for layer in (patches, areas, closed))
+    kind = _strip_kinds(survey, patches)
+    strip_kind = np.append(kind, NOWHERE)[patch]
+    strip_kind[site != NOWHERE] = NOWHERE
+    strip = strip_kind != NOWHERE
+    block, strip = _without_crumbs(mesh, faces, strip, site != NOWHERE)
+    halves = halved(mesh, faces, strip, block, site == NOWHERE)
+
+    grown = faces_of(mesh, halves.net, land)
+    # A block is what the face it grew from was; one that is all strip is what the strip is
+    own = (block == np.arange(len(block))) & ~strip
+    seed = holders(grown.shapes, faces.inner)
+    heir = np.full(len(grown.shapes), NOWHERE)
+    for rows in (np.flatnonzero(strip), np.flatnonzero(own)):
+        rows = rows[seed[rows] != NOWHERE]  # noqa: PLW2901, those that lie on the land
+        heir[seed[rows]] = rows
+    traits = [np.append(trait, NOWHERE)[heir] for trait in (patch, group, site)]
+    at = rows_of(grown.net, halves.net)
+    sides = np.append(grown.sides, [[NOWHERE, NOWHERE]], axis=0)[at]
+    natural, barrier = _kinds(mesh, halves, sides, traits, faces, strip_kind, lines)
+    return Blocks(
+        grown,
+        traits[1],
+        traits[2],
+        *_pairs(sides, lengths(mesh, halves.net), natural, barrier, len(grown.shapes)),
+    )
+
+
+def _strip_kinds(survey: GeoDataFrame | None, patches: Layer) -> Ints:
+    """Position in NATURAL of each patch that is a strip, NOWHERE for others."""
+    if survey is None or not len(survey):
+        return np.empty(0, dtype=np.int64)
+    classes = survey["land_class"].fillna("").str[:4].to_numpy(dtype=object)[patches.row]
+    return np.array([NATURAL.index(STRIPS[c]) if c in STRIPS else NOWHERE for c in classes], dtype=np.int64)
+
+
+def _without_crumbs(mesh: Mesh, faces: Faces, strip: Bools, site: Bools) -> tuple[Ints, Bools]:
+    """Block of each face, crumbs given to the block they share most border with, or else to the strip beside them."""
+    n = len(faces.shapes)
+    block = np.arange(n)
+    thin = 2 * shapely.area(faces.shapes) < _CRUMB_M * shapely.length(faces.shapes)
+    loose = thin & ~strip & ~site
+    strip = strip.copy()
+    inner = faces.sides[:, 0] != NOWHERE
+    a, b = faces.sides[inner].T
+    shared = lengths(mesh, faces.net)[inner]
+    while loose.any():
+        # every crumb beside something that is none, along its longest border
+        give, take = np.concatenate([a, b]), np.concatenate([b, a])
+        may = loose[give] & ~loose[take] & ~site[take]
+        if not may.any():
+            break
+        pair, at = np.unique(give[may] * n + take[may], return_inverse=True)
+        total = np.bincount(at, weights=np.concatenate([shared, shared])[may])
+        give, take = pair // n, pair % n
+        order = np.lexsort((take, -total, strip[take], give))
+        first = order[np.append(True, give[order][1:] != give[order][:-1])]  # noqa: FBT003
+        give, take = give[first], take[first]
+        strip[give] = strip[take]
+        block[give] = np.where(strip[take], give, block[take])
+        loose[give] = False
+    return block, strip
+
+
+def _kinds(
+    mesh: Mesh,
+    halves: Halves,
+    sides: Ints,
+    traits: list[Ints],
+    faces: Faces,
+    strip_kind: Ints,
+    lines: GeoDataFrame | None,
+) -> tuple[Ints, Ints]:
+    """What each segment between blocks runs along, and which barrier it is."""
+    n = len(sides)
+    inner = sides[:, 0] != NOWHERE
+    natural, barrier = np.full(n, len(NATURAL)), np.full(n, NOWHERE)
+    for trait, name in zip(traits, ("patch", "group", "site"), strict=True):
+        differ = inner & (np.append(trait, NOWHERE)[sides[:, 0]] != np.append(trait, NOWHERE)[sides[:, 1]])
+        natural[differ] = np.minimum(natural[differ], NATURAL.index(name))
+    middle = middles(mesh, halves.net)
+    strips = np.flatnonzero(strip_kind != NOWHERE)
+    rows = np.flatnonzero(halves.inside & inner)
+    if len(rows):
+        where = np.append(strips, NOWHERE)[holders(faces.shapes[strips], middle[rows])]
+        natural[rows] = np.minimum(natural[rows], np.where(where == NOWHERE, len(NATURAL), strip_kind[where]))
+        cut = rows[halves.chord[rows, 0] >= 0]
+        ends = halves.chord[cut]
+        share = np.array([0.1, 0.3, 0.5, 0.7, 0.9])[:, None, None]
+        spots = shapely.points(places(mesh, ends[:, 0]) * (1 - share) + places(mesh, ends[:, 1]) * share)
+        for code in reversed(range(len(BARRIERS))):
+            shapes = faces.shapes[strip_kind == code]
+            if len(shapes):
+                wide = shapely.union_all(shapely.buffer(shapes, _DECK_M, quad_segs=2))
+                wide = shapely.get_parts(shapely.buffer(wide, 0.1 - _DECK_M, quad_segs=2))
+                hit = holders(wide, spots.reshape(-1)).reshape(spots.shape) != NOWHERE
+                barrier[cut[hit.any(axis=0)]] = code
+    if lines is not None and len(lines):
+        shapes = local(lines.geometry.to_numpy(), mesh)
+        code = np.array(
+            [NATURAL.index(k) if k in NATURAL else len(NATURAL) for k in lines["kind"].fillna("")]
+        )
+        row, line = shapely.STRtree(shapes).query(middle, predicate="dwithin", distance=_ON_LINE_M)
+        np.minimum.at(natural, row, code[line])
+        on = code[line] < len(BARRIERS)
+        barrier[row[on]] = code[line][on]
+    natural[natural == len(NATURAL)] = NOWHERE
+    return natural, barrier
+
+
+def _pairs(
+    sides: Ints, length: Floats, natural: Ints, barrier: Ints, count: int
+) -> tuple[Ints, Ints, Floats, Ints]:
+    """Each two blocks that touch, what most of their border runs along and which barrier most of it is."""
+    inner = sides[:, 0] != NOWHERE
+    pair, at = np.unique(pair_number(*sides[inner].T, count), return_inverse=True)
+    total = np.bincount(at, weights=length[inner], minlength=len(pair))
+    natural_m = _by_kind(at, natural[inner], length[inner], len(pair), len(NATURAL))
+    barrier_m = _by_kind(at, barrier[inner], length[inner], len(pair), len(BARRIERS))
+    share = natural_m.sum(axis=1) / np.maximum(total, 1e-12)
+    return (
+        pair,
+        np.where(share > _MOST, natural_m.argmax(axis=1), NOWHERE),
+        share,
+        np.where(barrier_m.sum(axis=1) > _MOST * total, barrier_m.argmax(axis=1), NOWHERE),
+    )
+
+
+def _by_kind(at: Ints, kind: Ints, length: Floats, rows: int, kinds: int) -> npt.NDArray[np.float64]:
+    known = kind != NOWHERE
+    place = at[known] * kinds + kind[known]
+    return np.bincount(place, weights=length[known], minlength=rows * kinds).reshape(rows, kinds)
+
+
+def net_between(faces: Faces, label: Ints) -> tuple[Net, Ints]:
+    """Segments that part two labels or end the land, and the labels beside them."""
+    sides = np.append(label, NOWHERE)[faces.sides]
+    keep = sides[:, 0] != sides[:, 1]
+    return Net(faces.net.start[keep], faces.net.end[keep]), sides[keep]
