@@ -24,6 +24,7 @@ class Columns:
     nodes: Ints
     cost: Floats  # m: distance to the centre, and half of the cuts around
     misses: Ints  # m: units outside the band
+    home: Ints  # m: the earlier part that it continues, -1 for none
 
     def members(self, column: int) -> Ints:
         """Nodes of one part."""
@@ -63,7 +64,11 @@ def pooled(pool: Pool) -> tuple[Ints, Ints]:
 def priced(  # noqa: PLR0913, what a part costs hangs on all of them
     graph: Graph, begin: Ints, nodes: Ints, *, lower: int, upper: int, table: Floats
 ) -> Columns:
-    """Parts with what they cost, worked out from the start."""
+    """Parts with what they cost, worked out from the start.
+
+    Where leaving an earlier part has its price, a part comes once for each
+    earlier part that it might continue.
+    """
     m = len(begin) - 1
     cost, misses = np.zeros(m), np.zeros(m, dtype=np.int64)
     inside = np.zeros(len(graph.weight), dtype=bool)
@@ -79,7 +84,28 @@ def priced(  # noqa: PLR0913, what a part costs hangs on all of them
                 edges = slice(graph.start[v], graph.start[v + 1])
                 cost[k] += 0.5 * graph.cut[edges][~inside[graph.neighbour[edges]]].sum()
             inside[part] = False
-    return Columns(begin=begin, nodes=nodes, cost=cost, misses=misses)
+    home = np.full(m, -1, dtype=np.int64)
+    if graph.stay.any():
+        of, home, away = _claims(graph, begin, nodes)
+        lists = [nodes[begin[k] : begin[k + 1]] for k in of]
+        begin, nodes = np.cumsum([0, *map(len, lists)]), np.concatenate(lists)
+        cost, misses = cost[of] + away, misses[of]
+    return Columns(begin=begin, nodes=nodes, cost=cost, misses=misses, home=home)
+
+
+def _claims(graph: Graph, begin: Ints, nodes: Ints) -> tuple[Ints, Ints, Floats]:
+    """For each part and each earlier part it might continue, or none: the part, the earlier, price of moves."""
+    of, home, away = [], [], []
+    for k in range(len(begin) - 1):
+        part = nodes[begin[k] : begin[k + 1]]
+        whole = float(graph.stay[part].sum())
+        known = part[graph.old[part] >= 0]
+        before, at = np.unique(graph.old[known], return_inverse=True)
+        stays = np.bincount(at, weights=graph.stay[known], minlength=len(before))
+        of += [k] * (1 + len(before))
+        home += [-1, *before.tolist()]
+        away += [whole, *(whole - stays).tolist()]
+    return np.array(of, dtype=np.int64), np.array(home, dtype=np.int64), np.array(away)
 
 
 def choose(
@@ -118,6 +144,13 @@ def choose(
     once = scipy.optimize.LinearConstraint(matrix, 1, 1)
     many = scipy.optimize.LinearConstraint(np.ones((1, len(picked))), counts[0], counts[1])
     rules = [once, many]
+    home = columns.home[picked]
+    claiming = np.flatnonzero(home >= 0)
+    if len(claiming):  # an earlier part is continued once at most
+        claims = scipy.sparse.csc_array(
+            (np.ones(len(claiming)), (home[claiming], claiming)), shape=(int(home.max()) + 1, len(picked))
+        )
+        rules.append(scipy.optimize.LinearConstraint(claims, 0, 1))
     misses = columns.misses[picked].astype(np.float64)
     if misses.any():
         least = _solved(misses, rules, effort)

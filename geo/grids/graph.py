@@ -1,6 +1,10 @@
-"""Graphs read from plain arrays, refused where they are none, and taken apart by component."""
+"""Graphs read from plain arrays, refused where they are none, put in an order of their own, taken apart.
 
-from typing import Final
+Nodes are numbered by what they are (where they lie, what they weigh, whom they
+touch), so that an answer does not hang on the order in which they were given.
+"""
+
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -60,8 +64,10 @@ def graph_of(  # noqa: C901, PLR0913, PLR0917, each array has its own check
     price = _positive(pairs[:, 2:].sum(axis=1), "edges 的代价", (len(pairs),))  # 0 where no third column is
     apart = ends[:, 0] != ends[:, 1]
     low, high = ends[apart].min(axis=1, initial=n), ends[apart].max(axis=1, initial=0)
-    single, place = np.unique(low * max(n, 1) + high, return_inverse=True)
-    cost = np.bincount(place, weights=price[apart], minlength=len(single))
+    pair = low * max(n, 1) + high
+    rising = np.lexsort((price[apart], pair))  # sums do not hang on the order of what is added
+    single, place = np.unique(pair[rising], return_inverse=True)
+    cost = np.bincount(place, weights=price[apart][rising], minlength=len(single))
     low, high = single // max(n, 1), single % max(n, 1)
     a, b, c = np.concatenate([low, high]), np.concatenate([high, low]), np.concatenate([cost, cost])
     order = np.lexsort((b, a))
@@ -88,7 +94,71 @@ def graph_of(  # noqa: C901, PLR0913, PLR0917, each array has its own check
         )
         table = shortest_path(matrix, unweighted=True, directed=False)
         table[~np.isfinite(table)] = 0.0  # never asked for: parts do not reach across components
-    return Graph(start, neighbour, c[order], weight, mass, table, xy, side, toll)
+    nowhere = np.full(n, -1, dtype=np.int64)
+    return Graph(start, neighbour, c[order], weight, mass, table, xy, side, toll, nowhere, np.zeros(n))
+
+
+def own_order(graph: Graph) -> Ints:
+    """Nodes in an order that hangs on the graph alone, not on how its nodes are numbered.
+
+    By place, weight, mass, sides and earlier part; nodes alike in all of these
+    by their distances and neighbours, as far as that tells them apart. Those it
+    does not are each other's mirror images but in contrived graphs.
+    """
+    keys = [graph.stay, graph.old, *graph.sides.T[::-1], graph.mass, graph.weight, *graph.xy.T[::-1]]
+    rank = _ranks(keys)
+    n, most = len(rank), -1
+    ends = np.repeat(np.arange(n), np.diff(graph.start))
+    while most < rank.max(initial=-1) < n - 1:
+        most = int(rank.max())
+        beside = np.zeros(n, dtype=np.uint64)
+        np.add.at(beside, ends, _mixed(rank[graph.neighbour], graph.cut))
+        keys = [beside, rank]
+        if len(graph.table):
+            away = [
+                _mixed(rank, np.stack([row, back]))
+                for row, back in zip(graph.table, graph.table.T, strict=True)
+            ]
+            keys = [*np.array([words.sum(axis=1) for words in away]).T, *keys]
+        rank = _ranks(keys)
+    return np.argsort(rank, kind="stable")
+
+
+def _ranks(keys: list[npt.NDArray[Any]]) -> Ints:
+    """Place of each row in the order of the last key, then the one before it; the same for equal rows."""
+    order = np.lexsort(keys)
+    fresh = np.zeros(len(order), dtype=np.int64)
+    for key in keys:
+        fresh[1:] |= key[order][1:] != key[order][:-1]
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.cumsum(fresh)
+    return rank
+
+
+def _mixed(rank: Ints, number: Floats) -> npt.NDArray[np.uint64]:
+    """One word of a rank and a number; sums of such words do not hang on their order."""
+    word = np.ascontiguousarray(number + 0.0).view(np.uint64) + rank.astype(np.uint64) * np.uint64(
+        0x9E3779B97F4A7C15
+    )
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        word = (word ^ (word >> np.uint64(shift))) * np.uint64(factor)
+    mixed: npt.NDArray[np.uint64] = word ^ (word >> np.uint64(31))
+    return mixed
+
+
+def renumbered(graph: Graph, order: Ints) -> Graph:
+    """The same graph, its nodes in another order."""
+    n = len(order)
+    new = np.empty(n, dtype=np.int64)
+    new[order] = np.arange(n)
+    a, b = new[np.repeat(np.arange(n), np.diff(graph.start))], new[graph.neighbour]
+    along = np.lexsort((b, a))
+    table = np.ascontiguousarray(graph.table[np.ix_(order, order)]) if len(graph.table) else graph.table
+    return Graph(
+        np.searchsorted(a[along], np.arange(n + 1)).astype(np.int64), b[along], graph.cut[along],
+        graph.weight[order], graph.mass[order], table, np.ascontiguousarray(graph.xy[order]),
+        np.ascontiguousarray(graph.sides[order]), graph.tolls, graph.old[order], graph.stay[order],
+    )  # fmt: skip
 
 
 def all_distances(graph: Graph) -> Floats:
@@ -121,6 +191,7 @@ def induced(graph: Graph, nodes: Ints) -> Graph:
     table = np.ascontiguousarray(graph.table[np.ix_(nodes, nodes)]) if len(graph.table) else graph.table
     piece = Graph(
         start, new[graph.neighbour[take]], graph.cut[take], graph.weight[nodes], graph.mass[nodes], table,
-        graph.xy[nodes], np.ascontiguousarray(graph.sides[nodes]), graph.tolls,
+        graph.xy[nodes], np.ascontiguousarray(graph.sides[nodes]), graph.tolls, graph.old[nodes],
+        graph.stay[nodes],
     )  # fmt: skip
     return piece._replace(table=all_distances(piece)) if len(nodes) <= TABLE_NODES else piece

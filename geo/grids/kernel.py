@@ -40,6 +40,8 @@ class Graph(NamedTuple):
     xy: Floats
     sides: Ints  # n x s: on which side of each barrier a node lies
     tolls: Floats  # s: what crossing it costs
+    old: Ints  # the part a node comes from, -1 for none
+    stay: Floats  # price of a node in a part that does not continue the one it comes from
 
 
 class State(NamedTuple):
@@ -55,6 +57,8 @@ class State(NamedTuple):
     cost: Floats  # of a part: the least of its sums
     dirty: Ints  # parts whose moves are to be tried
     stamp: Ints  # n + 1 marks of visits; the last is the running mark
+    home: Ints  # the earlier part that a part continues, -1 for none
+    heir: Ints  # the part that continues each earlier one, -1 for none; empty if there were none
     random: npt.NDArray[np.uint64]
 
 
@@ -160,6 +164,58 @@ def load(graph: Graph, state: State, labels: Ints) -> None:
     for part in range(len(state.head)):
         settle(graph, state, part)
         state.dirty[part] = state.number[part] > 0
+    inherit(graph, state, np.arange(len(state.head)))
+
+
+@compiled
+def inherit(graph: Graph, state: State, region: Ints) -> None:
+    """Say which earlier part each part of a region continues: the dearest claims first, each once."""
+    earlier = len(state.heir)
+    if earlier == 0:
+        return
+    m = 0
+    for part in region:
+        m += state.number[part]
+        if state.home[part] >= 0:
+            state.heir[state.home[part]] = -1
+            state.home[part] = -1
+    claim = np.empty(m, dtype=np.int64)
+    worth = np.empty(m)
+    k = 0
+    for at in range(len(region)):
+        i = state.head[region[at]]
+        while i >= 0:
+            if graph.old[i] >= 0:
+                claim[k] = at * earlier + graph.old[i]
+                worth[k] = graph.stay[i]
+                k += 1
+            i = state.after[i]
+    claims = 0
+    order = np.argsort(claim[:k], kind="mergesort")
+    single = np.empty(k, dtype=np.int64)
+    total = np.empty(k)
+    for at in order:
+        if claims == 0 or single[claims - 1] != claim[at]:
+            single[claims] = claim[at]
+            total[claims] = 0.0
+            claims += 1
+        total[claims - 1] -= worth[at]
+    for at in np.argsort(total[:claims], kind="mergesort"):
+        part, before = region[single[at] // earlier], single[at] % earlier
+        if state.home[part] < 0 and state.heir[before] < 0:
+            state.home[part] = before
+            state.heir[before] = part
+
+
+@compiled
+def moved(graph: Graph, state: State) -> float:
+    """Price of all nodes that are not where the part they come from is continued."""
+    total = 0.0
+    if len(state.heir) > 0:
+        for v in range(len(graph.old)):
+            if graph.old[v] != state.home[state.label[v]]:
+                total += graph.stay[v]
+    return total
 
 
 @compiled
@@ -215,8 +271,8 @@ def holds_without(graph: Graph, state: State, v: int, extra: int, stack: Ints) -
 
 
 @compiled
-def cut_change(graph: Graph, state: State, v: int, to: int) -> float:
-    """What moving a node to a part changes in the price of cut edges."""
+def price_change(graph: Graph, state: State, v: int, to: int) -> float:
+    """What moving a node to a part changes in the price of cut edges and of leaving."""
     change = 0.0
     own = state.label[v]
     for e in range(graph.start[v], graph.start[v + 1]):
@@ -225,6 +281,11 @@ def cut_change(graph: Graph, state: State, v: int, to: int) -> float:
             change += graph.cut[e]
         elif other == to:
             change -= graph.cut[e]
+    if graph.stay[v] > 0:
+        if graph.old[v] == state.home[own]:
+            change += graph.stay[v]
+        elif graph.old[v] == state.home[to]:
+            change -= graph.stay[v]
     return change
 
 
@@ -347,7 +408,7 @@ def transfers(graph: Graph, state: State, a: int, lower: int, upper: int, work: 
                 continue
             if leaving < 0:
                 leaving = cost_after(graph, state, a, v, -1, 0.0)
-            change = leaving - state.cost[a] - state.cost[b] + cut_change(graph, state, v, b)
+            change = leaving - state.cost[a] - state.cost[b] + price_change(graph, state, v, b)
             if misses == best_misses and change >= best_change:
                 continue
             change += cost_after(graph, state, b, -1, v, sum_to(graph, state, b, v))
@@ -408,7 +469,9 @@ def swaps(graph: Graph, state: State, a: int, lower: int, upper: int, work: Ints
             if misses > 0:
                 continue
             price = (
-                cut_change(graph, state, u, b) + cut_change(graph, state, v, a) + 2 * edge_price(graph, u, v)
+                price_change(graph, state, u, b)
+                + price_change(graph, state, v, a)
+                + 2 * edge_price(graph, u, v)
             )
             u_moves = graph.mass[u] * (distance(graph, u, other_heart) - distance(graph, u, heart))
             if misses == 0 and u_moves + v_moves + price >= promising:

@@ -21,6 +21,7 @@ from geo.grids.kernel import (
     compiled,
     distance,
     draw,
+    inherit,
     link,
     note,
     outside,
@@ -300,4 +301,5 @@ def divide(
     for part in region:
         settle(graph, state, part)
         state.dirty[part] = 1 if state.number[part] > 0 else 0
+    inherit(graph, state, region)
     return True

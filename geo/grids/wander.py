@@ -23,6 +23,7 @@ from geo.grids.kernel import (
     improve,
     link,
     load,
+    moved,
     outside,
     settle,
     unlink,
@@ -96,7 +97,7 @@ def grown(graph: Graph, state: State, parts: int, rounds: int) -> Ints:
 
 @compiled
 def standing(graph: Graph, state: State, lower: int, upper: int, any_cut: bool) -> tuple[int, int, float]:
-    """Number of parts, units outside the band, cost."""
+    """Number of parts, units outside the band, cost with all its prices."""
     parts, misses, cost = 0, 0, 0.0
     for part in range(len(state.head)):
         if state.number[part] > 0:
@@ -105,7 +106,7 @@ def standing(graph: Graph, state: State, lower: int, upper: int, any_cut: bool) 
             cost += state.cost[part]
     if any_cut:
         cost += cut_between(graph, state.label)
-    return parts, misses, cost
+    return parts, misses, cost + moved(graph, state)
 
 
 @compiled
@@ -243,6 +244,7 @@ def wander(
         any_cut = any_cut or graph.cut[e] > 0
     place = np.full(len(graph.weight), -1, dtype=np.int64)
     touched = np.zeros(len(state.head), dtype=np.int64)
+    homes, heirs = state.home.copy(), state.heir.copy()
     trail[0, 0] = 0
     improve(graph, state, lower, upper, work, trail)
     for part in range(len(state.head)):
@@ -250,8 +252,11 @@ def wander(
     parts, misses, cost = standing(graph, state, lower, upper, any_cut)
     best = state.label.copy()
     best_off, best_misses, best_cost = max(least - parts, parts - most, 0), misses, cost
+    calm = cost - moved(graph, state)  # the price of moves does not heat
     for turn in range(rounds):
         trail[0, 0] = 0
+        homes[:] = state.home
+        heirs[:] = state.heir
         first = choose(graph, state, misses, limits)
         r = draw(state.random)
         off = max(least - parts, parts - most, 0)
@@ -289,7 +294,7 @@ def wander(
             touched[part] = 0
         new_parts, new_misses, new_cost = standing(graph, state, lower, upper, any_cut)
         new_off = max(least - new_parts, new_parts - most, 0)
-        slack = -np.log(1.0 - draw(state.random)) * heat * (1.0 - turn / rounds) * cost / max(parts, 1)
+        slack = -np.log(1.0 - draw(state.random)) * heat * (1.0 - turn / rounds) * calm / max(parts, 1)
         if done and (
             new_off < off
             or (
@@ -297,6 +302,7 @@ def wander(
             )
         ):
             parts, misses, cost = new_parts, new_misses, new_cost
+            calm = cost - moved(graph, state)
             if new_off < best_off or (
                 new_off == best_off
                 and (misses < best_misses or (misses == best_misses and cost < best_cost - 1e-9))
@@ -305,4 +311,6 @@ def wander(
                 best_off, best_misses, best_cost = new_off, misses, cost
         else:
             restore(graph, state, trail, touched)
+            state.home[:] = homes
+            state.heir[:] = heirs
     return best
