@@ -64,7 +64,7 @@ def outline(land: "Land", labels: npt.ArrayLike, *, village: gpd.GeoDataFrame) -
     exclusive = _sums(label, closed, count)
     if (mixed := (exclusive > 0) & (exclusive < np.bincount(label, minlength=count))).any():
         raise BalanceError(f"第 {int(np.argmax(mixed))} 个网格混有专属网格的土地")
-    natural, neighbours = _borders(land.borders, label, count)
+    natural, neighbours = _borders(pd.concat([land.borders, land.closed]), label, count)
     grids = gpd.GeoDataFrame(
         {
             "is_exclusive": exclusive > 0,
@@ -168,7 +168,7 @@ def _borders(borders: pd.DataFrame, label: Ints, count: int) -> tuple[Floats, li
     length = borders["length_m"].to_numpy(dtype=np.float64)
     between = (one != other) & (length > 0)
     one, other, length = one[between], other[between], length[between]
-    natural = length * borders["natural"].fillna("").ne("").to_numpy()[between]
+    natural = borders["natural_m"].to_numpy(dtype=np.float64)[between]
     whole = np.bincount(one, length, count) + np.bincount(other, length, count)
     good = np.bincount(one, natural, count) + np.bincount(other, natural, count)
     share = np.divide(good, whole, out=np.full(count, np.nan), where=whole > 0)

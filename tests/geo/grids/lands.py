@@ -1,7 +1,5 @@
 """Villages cut into land by the plainest way there is: cells nearest to each home. Truth to measure others by."""
 
-from types import SimpleNamespace
-
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -9,6 +7,9 @@ import shapely
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from shapely.geometry import Polygon, box
+
+from geo.findings import joined
+from geo.grids.units import Land
 
 CRS = "EPSG:4526"
 X0, Y0 = 38_430_000, 4_190_000
@@ -94,15 +95,22 @@ def land_of(place, homes, *, natural="", exclusive=()):
     a, b = a[a < b], b[a < b]
     length = shapely.length(shapely.intersection(shapes[a], shapes[b]))
     a, b, length = a[length > 0], b[length > 0], length[length > 0]
-    return SimpleNamespace(
+    share = 1.0 if natural else 0.0
+    borders = pd.DataFrame(
+        {"a": a, "b": b, "length_m": length, "natural": natural, "natural_m": share * length, "barrier": ""}
+    )
+    return Land(
         units=units,
-        borders=pd.DataFrame({"a": a, "b": b, "length_m": length, "natural": natural, "barrier": ""}),
+        borders=borders,
+        closed=borders.iloc[:0],
         home_unit=np.arange(len(xy)),
         sides=np.zeros((len(xy), 0), dtype=np.int64),
         tolls=np.zeros(0),
         centres=xy,
         distances=None,
+        side_names=(),
         parts=1,
+        findings=joined([]),
     )
 
 

@@ -1,5 +1,7 @@
 """Outlines tile the village, each in one piece, and their measures are what a ruler would say."""
 
+from dataclasses import replace
+
 import geopandas as gpd
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ def square_scene():
 
 def test_two_halves_of_a_square_have_the_measures_of_a_ruler():
     place, land = square_scene()
-    land.borders["natural"] = np.where(land.borders["b"] - land.borders["a"] == 2, "road", "")
+    land.borders["natural_m"] = land.borders["length_m"] * (land.borders["b"] - land.borders["a"] == 2)
     grids = outline(land, [0, 0, 1, 1], village=place)
     assert grids["households"].tolist() == [3, 7]
     assert grids["homes"].tolist() == [2, 2]
@@ -40,7 +42,7 @@ def test_two_halves_of_a_square_have_the_measures_of_a_ruler():
 
 def test_borders_off_natural_lines_are_not_counted_as_natural():
     place, land = square_scene()
-    land.borders["natural"] = np.where(land.borders["b"] - land.borders["a"] == 2, "road", "")
+    land.borders["natural_m"] = land.borders["length_m"] * (land.borders["b"] - land.borders["a"] == 2)
     grids = outline(land, [0, 0, 0, 1], village=place)
     assert grids["natural_share"].tolist() == pytest.approx([0.5, 0.5])
     alone = outline(land, [0, 0, 0, 0], village=place)
@@ -48,15 +50,24 @@ def test_borders_off_natural_lines_are_not_counted_as_natural():
     assert alone["neighbours"].tolist() == [()]
 
 
+def test_borders_that_must_not_be_crossed_are_borders_too():
+    place, land = square_scene()
+    shut = land.borders["b"] - land.borders["a"] == 2
+    land = replace(land, borders=land.borders[~shut], closed=land.borders[shut])
+    grids = outline(land, [0, 0, 1, 1], village=place)
+    assert grids["neighbours"].tolist() == [(1,), (0,)]
+    assert grids["natural_share"].tolist() == [0, 0]
+
+
 def test_the_centre_is_chosen_as_the_land_counts_ways():
     place = village(box(X0, Y0, X0 + 300, Y0 + 100))
     land = land_of(place, homes_at([(X0 + 50, Y0 + 50), (X0 + 120, Y0 + 50), (X0 + 250, Y0 + 50)], [5, 1, 5]))
     assert outline(land, [0, 0, 0], village=place)["centre_x"].item() == X0 + 120
-    land.sides, land.tolls = np.array([[0], [0], [1]]), np.array([500.0])
+    land = replace(land, sides=np.array([[0], [0], [1]]), tolls=np.array([500.0]))
     assert outline(land, [0, 0, 0], village=place)["centre_x"].item() == X0 + 120
-    land.sides = np.array([[0], [1], [0]])
+    land = replace(land, sides=np.array([[0], [1], [0]]))
     assert outline(land, [0, 0, 0], village=place)["centre_x"].item() == X0 + 50
-    land.distances = np.array([[0, 9, 9], [9, 0, 9], [1.0, 1, 0]]).T
+    land = replace(land, distances=np.array([[0, 9, 9], [9, 0, 9], [1.0, 1, 0]]).T)
     assert outline(land, [0, 0, 0], village=place)["centre_x"].item() == X0 + 250
 
 
@@ -92,9 +103,13 @@ def test_the_order_of_units_changes_no_byte_of_a_polygon(seed):
     order = np.random.default_rng(seed).permutation(len(labels))
     back = np.argsort(order)
     first = outline(land, labels, village=place)
-    land.units = land.units.iloc[order].reset_index(drop=True)
-    land.borders = land.borders.assign(a=back[land.borders["a"]], b=back[land.borders["b"]])
-    land.sides, land.centres = land.sides[order], land.centres[order]
+    land = replace(
+        land,
+        units=land.units.iloc[order].reset_index(drop=True),
+        borders=land.borders.assign(a=back[land.borders["a"]], b=back[land.borders["b"]]),
+        sides=land.sides[order],
+        centres=land.centres[order],
+    )
     again = outline(land, labels[order], village=place)
     assert first.geometry.to_wkb().tolist() == again.geometry.to_wkb().tolist()
     assert first.drop(columns="geometry").equals(again.drop(columns="geometry")) or np.allclose(
