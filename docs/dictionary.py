@@ -54,6 +54,10 @@ LIST_TITLES = {
     "state": "图块状态",
     "shift_confidence": "套合偏移可信度",
     "shift_model": "套合偏移模型",
+    "grid_kind": "网格类型",
+    "grid_balance": "网格规模",
+    "grid_change": "网格变动",
+    "located_by": "住户定位方式",
 }
 SEVERITY_TITLES = {"error": "错误", "warning": "警告", "info": "提示"}
 

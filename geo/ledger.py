@@ -5,10 +5,9 @@ every patch shows that its parts make up its area. Villages print on A4.
 """
 
 import json
-import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,15 +37,11 @@ from geo.shifts import batch_name, confidence_names, noteworthy, shift_text
 from geo.standards import code_list
 from geo.workbook import (
     HEAD_ROW,
-    LINE_HEIGHT,
-    ROW_AIR,
     Book,
     Column,
-    clean,
-    print_on_a4,
     save,
-    text_width,
     write_cells,
+    write_notes,
     write_table,
 )
 from geo.workspace import Workspace
@@ -57,8 +52,6 @@ COUNTY_FILE: Final = "全县汇总.xlsx"
 
 _FORBIDDEN: Final = re.compile(r'[\x00-\x1f<>:"/\\|?*]')  # in file names, of Windows and of Linux
 _LONGEST_NAME: Final = 60  # characters of a file name that every disk takes
-_NOTE_WIDTH: Final = 96
-_NOTE_FILLED: Final = 80  # of it by a full line: a file name that does not fit goes to the next
 _HASH: Final = re.compile("[0-9a-f]{64}")
 _SHORT_HASH: Final = 12  # digits of a SHA-256 that tell two deliveries apart; the workspace holds all
 _ROLES: Final = {
@@ -244,7 +237,7 @@ def _village_book(book: Book, *, facts: _Facts, code: str) -> None:
     blocks, rest = (pieces[(pieces["piece_shape"] == "BLOCK") == wanted] for wanted in (True, False))
     unit = "㎡ 为平方米；合计由平方米相加，再折算为亩"
     moved = _village_shifts(facts.of_village("shifts", code))
-    _notes_sheet(book, f"{heading} 非承包地台账", [*moved, *facts.notes])
+    write_notes(book, "说明", [*moved, *facts.notes], title=f"{heading} 非承包地台账")
     write_table(book, "图块台账", _PIECE_COLUMNS, blocks, title=f"{heading} 剩余图块台账", note=unit)
     narrow = (_PIECE_COLUMNS[0], _SHAPE_COLUMN, *_PIECE_COLUMNS[1:])
     write_table(book, "细条碎屑", narrow, rest, title=f"{heading} 细条与碎屑", note=f"{unit}；只参加面积平衡")
@@ -259,7 +252,8 @@ def _county_book(book: Book, *, facts: _Facts) -> None:
     pieces, findings = facts.tables["pieces"], facts.tables["findings"]
     villages = pieces["village_code"]
     unit = "㎡ 为平方米；合计由平方米相加，再折算为亩"
-    _notes_sheet(book, facts.notes[0][1], [*_county_shifts(facts.tables["shifts"]), *facts.notes])
+    notes = [*_county_shifts(facts.tables["shifts"]), *facts.notes]
+    write_notes(book, "说明", notes, title=facts.notes[0][1])
     note = "套合前各村确权地块相对三调图斑的整体偏移；采用“是”的已按改正数移动，各表面积均按移动后的位置计算"
     shifts = facts.tables["shifts"]
     write_table(book, "套合偏移", _SHIFT_COLUMNS, shifts, title="各村套合偏移", note=note)
@@ -341,22 +335,6 @@ def _areas_sheet(book: Book, balance: pd.DataFrame) -> None:
     for row in range(HEAD_ROW + 1, HEAD_ROW + 1 + len(rows)):
         formula = f"=ROUND(D{row + 1}" + "".join(f"-{letter}{row + 1}" for letter in "EFGH") + ",2)"
         sheet.write_formula(row, 8, formula, book.number["area"], 0)
-
-
-def _notes_sheet(book: Book, title: str, notes: Sequence[tuple[str, str]]) -> None:
-    sheet = book.file.add_worksheet("说明")
-    sheet.set_column(0, 0, 14)
-    sheet.set_column(1, 1, _NOTE_WIDTH)
-    sheet.merge_range(0, 0, 0, 1, "", book.title)
-    sheet.write_string(0, 0, clean(title), book.title)
-    sheet.set_row(0, 24)
-    for row, (key, text) in enumerate(notes, start=1):
-        sheet.write_string(row, 0, clean(key), book.wrap)
-        sheet.write_string(row, 1, clean(text), book.wrap)
-        lines = math.ceil(max(1, text_width(text)) / _NOTE_FILLED)
-        sheet.set_row(row, LINE_HEIGHT * lines + ROW_AIR)
-    print_on_a4(sheet)
-    sheet.fit_to_pages(1, 1)  # a few lines alone on a second page serve nobody
 
 
 def _notes(tables: Mapping[str, pd.DataFrame], title: str, run_id: str) -> list[tuple[str, str]]:

@@ -26,6 +26,8 @@ _LONGEST_CELL: Final = 32_767  # of Excel
 HEAD_ROW: Final = 2  # 0-based; a title and a note stand above it
 LINE_HEIGHT: Final = 12  # points, of a line of 9-point text
 ROW_AIR: Final = 5  # points; the field fills rows in by hand
+_NOTE_WIDTH: Final = 96
+_NOTE_FILLED: Final = 80  # of it by a full line: a file name that does not fit goes to the next
 _LATIN: Final = "\u2000"  # characters after it take two columns
 _FORMS: Final = {
     "area": "0.00", "level": "0.00", "metre": "0.000", "degree": "0.0000", "mu": "0.00", "count": "0", "sum": "0",
@@ -144,6 +146,24 @@ def _line_counts(columns: Sequence[Column], rows: pd.DataFrame) -> Iterator[int]
 def text_width(text: str) -> int:
     """Width of a text in columns of a Latin letter: a Chinese character takes two."""
     return len(text) + sum(character > _LATIN for character in text)
+
+
+def write_notes(book: Book, name: str, notes: Sequence[tuple[str, str]], *, title: str) -> Any:  # noqa: ANN401 - xlsxwriter has no types
+    """A sheet of words: a key and what there is to say of it in each row, on one page."""
+    sheet = book.file.add_worksheet(name)
+    sheet.set_column(0, 0, 14)
+    sheet.set_column(1, 1, _NOTE_WIDTH)
+    sheet.merge_range(0, 0, 0, 1, "", book.title)
+    sheet.write_string(0, 0, clean(title), book.title)
+    sheet.set_row(0, 24)
+    for row, (key, text) in enumerate(notes, start=1):
+        sheet.write_string(row, 0, clean(key), book.wrap)
+        sheet.write_string(row, 1, clean(text), book.wrap)
+        lines = math.ceil(max(1, text_width(text)) / _NOTE_FILLED)
+        sheet.set_row(row, LINE_HEIGHT * lines + ROW_AIR)
+    print_on_a4(sheet)
+    sheet.fit_to_pages(1, 1)  # a few lines alone on a second page serve nobody
+    return sheet
 
 
 def write_cells(book: Book, sheet: Any, top: tuple[int, int], values: pd.Series, kind: str) -> None:  # noqa: ANN401
