@@ -17,6 +17,7 @@ import pandas as pd
 import shapely
 from geopandas import GeoDataFrame
 
+from geo.reconcile.common_area import common_area
 from geo.standards import code_list
 
 Floats = npt.NDArray[np.float64]
@@ -173,7 +174,7 @@ def _pair_areas(
     # Most pieces lie wholly in one old patch: that test is many times cheaper than an intersection.
     crossing = ~shapely.covers(others[other], polygons[row])
     covered = area[row].copy()
-    covered[crossing] = shapely.area(shapely.intersection(polygons[row[crossing]], others[other[crossing]]))
+    covered[crossing] = common_area(polygons, row[crossing], others, other[crossing])
     return row, other, covered
 
 

@@ -22,6 +22,7 @@ import shapely
 from shapely.errors import GEOSException
 
 from geo.errors import BalanceError, MismatchError
+from geo.reconcile.common_area import common_area
 from geo.topology import parts, repair, require_polygons
 
 BALANCE_TOLERANCE_M2: Final = 1e-3  # a patch whose areas differ by more is done again another way
@@ -30,6 +31,7 @@ _FRAME_MARGIN_M: Final = 0.5  # parcels are cut to a patch's frame this much wid
 _CUT_SHARE: Final = 0.8  # a parcel that lies in the frame with more of its own frame is not worth cutting
 _POLYGON: Final = 3  # shapely's type number
 _TRIANGLE: Final = 3  # points a ring has at least
+_PAIRS_CHUNK: Final = 16  # parcels are looked at in larger chunks than patches: their work is arithmetic
 _GRID_M: Final = 1e-6  # last resort: nodes are snapped to a micrometre
 
 Geometries = npt.NDArray[np.object_]
@@ -154,19 +156,15 @@ def pairs(
     settings = settings or OverlaySettings()
     shapes = require_polygons(parcels.geometry.to_numpy(), parcels.index, "parcels")
     tree = shapely.STRtree(shapes)
-    tasks = _near_together(shapes, settings.chunk * 4)
-    shapely.prepare(shapes)
+    frames = shapely.bounds(shapes)
+    tasks = _near_together(shapes, settings.chunk * _PAIRS_CHUNK)
 
     def shared(rows: Rows) -> tuple[Rows, Rows, Floats]:
         at, right = tree.query(shapes[rows])
         left = rows[at]
         once = left < right
-        left, right = left[once], right[once]
-        left, right = _frames_share(shapes, left, right, max(min_area_m2, min_frame_m2))
-        # More than half of the neighbours do not meet; a prepared shape says so for a tenth of an intersection.
-        meet = shapely.intersects(shapes[left], shapes[right])
-        left, right = left[meet], right[meet]
-        area = shapely.area(shapely.intersection(shapes[left], shapes[right]))
+        left, right = _frames_share(frames, left[once], right[once], max(min_area_m2, min_frame_m2))
+        area = common_area(shapes, left, shapes, right)
         wide = area >= max(min_area_m2, np.finfo(np.float64).tiny)
         return left[wide], right[wide], area[wide]
 
@@ -182,9 +180,9 @@ def pairs(
     return table.sort_values(["left", "right"], ignore_index=True)
 
 
-def _frames_share(shapes: Geometries, left: Rows, right: Rows, least: float) -> tuple[Rows, Rows]:
+def _frames_share(frames: Floats, left: Rows, right: Rows, least: float) -> tuple[Rows, Rows]:
     """Pairs whose frames share enough to matter: most neighbours fall out before geometry is touched."""
-    a, b = shapely.bounds(shapes[left]), shapely.bounds(shapes[right])
+    a, b = frames[left], frames[right]
     sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
     enough = (sides > 0).all(axis=1) & (sides.prod(axis=1) >= least)
     return left[enough], right[enough]

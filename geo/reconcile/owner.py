@@ -16,6 +16,7 @@ import shapely
 from geopandas import GeoDataFrame
 
 from geo.codes import is_digits
+from geo.reconcile.common_area import common_area
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +116,7 @@ def _by_boundary(
     shapely.prepare(bounds)
     common = shapely.area(polygons[row])
     crossing = ~shapely.covers(bounds[other], polygons[row])
-    common[crossing] = shapely.area(shapely.intersection(polygons[row[crossing]], bounds[other[crossing]]))
+    common[crossing] = common_area(polygons, row[crossing], bounds, other[crossing])
     return _most_say(row, groups["group_code"].to_numpy(dtype=object)[other], common)
 
 

@@ -11,6 +11,7 @@ import shapely
 from geo.codes import is_digits
 from geo.findings import findings, joined
 from geo.reconcile.classify import is_farmland
+from geo.reconcile.common_area import common_area
 from geo.reconcile.overlay import pairs
 from geo.reconcile.rules import Context, at_home, parcel_rows, rule
 from geo.standards import code_list
@@ -201,7 +202,7 @@ def _share_on(
     polygons: npt.NDArray[np.object_], patches: npt.NDArray[np.object_], tree: shapely.STRtree
 ) -> npt.NDArray[np.float64]:
     row, other = tree.query(polygons, predicate="intersects")
-    common = shapely.area(shapely.intersection(polygons[row], patches[other]))
+    common = common_area(polygons, row, patches, other)
     area = np.maximum(shapely.area(polygons), 1e-9)
     return np.bincount(row, common, len(polygons)) / area
 

@@ -31,6 +31,7 @@ from geo.reconcile.check import Checked, mended, rule_tasks
 from geo.reconcile.checkpoint import Checkpoint
 from geo.reconcile.classify import ClassifySettings, classify, is_farmland
 from geo.reconcile.code import allocate
+from geo.reconcile.common_area import common_area
 from geo.reconcile.overlay import OverlaySettings, cores, overlay
 from geo.reconcile.owner import OwnerSettings, owner_groups
 from geo.reconcile.part import VillagePart
@@ -490,9 +491,7 @@ def _covered_by_group(patches: GeoDataFrame, covering: GeoDataFrame) -> pd.DataF
     # Only a patch with parcels of several groups needs their common areas measured.
     pairs.loc[several, "share"] = 0.0
     at = np.flatnonzero(several.to_numpy())
-    shapely.prepare(polygons)
-    at = at[shapely.intersects(polygons[row[at]], others[other[at]])]
-    pairs.loc[at, "share"] = shapely.area(shapely.intersection(polygons[row[at]], others[other[at]]))
+    pairs.loc[at, "share"] = common_area(polygons, row[at], others, other[at])
     lone = np.setdiff1d(np.arange(len(land)), row)
     alone = pd.DataFrame({"row": lone, "other": -1, "group": village[lone] + "00", "share": 1.0})
     every = pd.concat([pairs, alone], ignore_index=True)
