@@ -47,6 +47,7 @@ STRIPS: Final = {
     "1006": "road",
     "1107": "ditch",
 }  # land classes (TD/T 1057-2020) that are long and narrow, by their first four digits
+_APART: Final = 32  # steps of the mesh: the middle of a strip has room even in its thinnest end
 _CRUMB_M: Final = 1.0  # a block narrower than this is what two drawings of one line leave between them
 _DECK_M: Final = 15.0  # a barrier goes on where a bridge or culvert less than twice as long interrupts it
 _ON_LINE_M: Final = 1e-3
@@ -114,7 +115,7 @@ def blocks_of(
     cuts = [
         near_lines(shapes, land) for shapes in (land, patches.shapes, areas.shapes, closed.shapes, *drawn)
     ]
-    net = noded(mesh, net_of_lines(mesh, np.concatenate(cuts)))
+    net = noded(mesh, net_of_lines(mesh, np.concatenate(cuts)), apart=_APART)
     faces = faces_of(mesh, net, land)
 
     patch, group, site = (holders(layer.shapes, faces.inner) for layer in (patches, areas, closed))
@@ -173,7 +174,7 @@ def _without_crumbs(mesh: Mesh, faces: Faces, strip: Bools, site: Bools) -> tupl
         total = np.bincount(at, weights=np.concatenate([shared, shared])[may])
         give, take = pair // n, pair % n
         order = np.lexsort((take, -total, strip[take], give))
-        first = order[np.append(True, give[order][1:] != give[order][:-1])]  # noqa: FBT003
+        first = order[np.append(True, give[order][1:] != give[order][:-1])]
         give, take = give[first], take[first]
         strip[give] = strip[take]
         block[give] = np.where(strip[take], give, block[take])

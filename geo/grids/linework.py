@@ -132,10 +132,19 @@ def local(shapes: Geometries, mesh: Mesh) -> Geometries:
     return moved(shapely.force_2d(shapes), -mesh.x, -mesh.y)
 
 
-def noded(mesh: Mesh, net: Net) -> Net:
-    """A net whose segments meet only in their ends: cut wherever two cross, rounded to the mesh."""
+def noded(mesh: Mesh, net: Net, *, apart: int = 1) -> Net:
+    """A net whose segments meet only in their ends: cut wherever two cross, rounded to the mesh.
+
+    Parameters
+    ----------
+    mesh : Mesh
+    net : Net
+    apart : int
+        Points and segments that do not touch are at least half so many steps of
+        the mesh apart: room for points to be set between them later.
+    """
     lines = shapely.get_parts(shapely.line_merge(shapely.multilinestrings(_strings(mesh, net))))
-    return net_of_lines(mesh, shapely.get_parts(shapely.union_all(lines, grid_size=mesh.step)))
+    return net_of_lines(mesh, shapely.get_parts(shapely.union_all(lines, grid_size=apart * mesh.step)))
 
 
 def _strings(mesh: Mesh, net: Net) -> Geometries:

@@ -15,6 +15,7 @@ import scipy.sparse
 import shapely
 from geopandas import GeoDataFrame
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
 
 from geo.errors import (
     BalanceError,
@@ -25,7 +26,7 @@ from geo.errors import (
     MissingDatumError,
 )
 from geo.findings import findings, joined
-from geo.grids.blocks import BARRIERS, NATURAL, Blocks, blocks_of, net_between
+from geo.grids.blocks import BARRIERS, NATURAL, Blocks, blocks_of
 from geo.grids.cells import Cells, cells_of
 from geo.grids.gather import Gathered, barrier_between, gathered, natural_between, outlines
 from geo.grids.graph import TABLE_NODES
@@ -40,15 +41,13 @@ from geo.grids.linework import (
     local,
     mesh_of,
     moved,
-    net_of_lines,
-    places,
-    points,
 )
 from geo.grids.roads import ROADS, road_distances
 from geo.topology import is_polygonal, parts, repair
 
 _PLACE_M: Final = 0.1  # homes of the same decimetre are at one place
 _OFF_LAND_M: Final = 1.0  # a home further than this from all land of its village is said
+_ROUNDING: Final = 40  # steps of the mesh, less than which a border may have been moved by rounding
 _TILING: Final = 1e-8  # of the village's area
 
 
@@ -252,17 +251,30 @@ def _homes(homes: GeoDataFrame, mesh: Mesh) -> _Homes:
 
 
 def _restored(mesh: Mesh, shapes: Geometries, world: Geometries) -> Geometries:
-    """Shapes in the village's coordinates; its own vertices come back as they were, to the last bit."""
-    true = np.unique(shapely.get_coordinates(world), axis=0)
-    number = points(mesh, true - (mesh.x, mesh.y))
-    number, first = np.unique(number, return_index=True)
+    """Shapes in the village's coordinates, the rounding of its own border undone.
 
-    def back(xy: Floats) -> Floats:
-        at = np.minimum(np.searchsorted(number, points(mesh, xy)), len(number) - 1)
-        known = number[at] == points(mesh, xy)
-        return np.where(known[:, None], true[first[at]], xy + (mesh.x, mesh.y))
-
-    return shapely.transform(shapes, back)
+    Points that came from a vertex of the border are that vertex again, to the
+    last bit, and others on it lie on its line.
+    """
+    corner = np.array([mesh.x, mesh.y])
+    rings = shapely.get_rings(world)
+    spots, place = np.unique(shapely.get_coordinates(shapes), axis=0, return_inverse=True)
+    true = spots + corner
+    ring, spot = shapely.STRtree(shapely.points(true)).query(
+        rings, predicate="dwithin", distance=_ROUNDING * mesh.step
+    )
+    true[spot] = shapely.get_coordinates(
+        shapely.line_interpolate_point(rings[ring], shapely.line_locate_point(rings[ring], shapely.points(true[spot])))
+    )
+    vertices = shapely.get_coordinates(rings)
+    away, nearest = KDTree(vertices).query(true[spot])
+    # Of several points near one vertex, only the nearest is it
+    order = np.lexsort((spot, away, nearest))
+    first = order[np.append(True, nearest[order][1:] != nearest[order][:-1])]  # noqa: FBT003
+    first = first[away[first] < _ROUNDING * mesh.step]
+    true[spot[first]] = vertices[nearest[first]]
+    back = shapely.set_coordinates(shapes.copy(), true[place.reshape(-1)])
+    return back if shapely.is_valid(back).all() else moved(shapes, mesh.x, mesh.y)
 
 
 def _unit_of_places(blocks: Blocks, cells: Cells, units: Gathered, block: Ints) -> Ints:
