@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from geo import grid_cli
 from geo.errors import InputError
 from geo.terminal import WITH_ERRORS, AsJson, WorkspacePath, bar, plainly, screen
 
@@ -32,6 +33,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+app.add_typer(grid_cli.app, name="grids")
 
 SURVEY_HELP: Final = "三调数据：DLTB 文件（shp/gpkg/gdb/parquet/zip）或其文件夹"
 PARCELS_HELP: Final = "确权数据：DK 文件，或成果文件夹（矢量数据/、权属数据/）"
@@ -142,7 +145,10 @@ def sample(
     settings = SampleSettings(villages=villages, seed=seed, shift_m=shift_m, messy=messy)
     made = county(settings, jobs=jobs)
     deliver(made, out)
-    print(f"{out}：{villages} 个村，{len(made.survey)} 个图斑，{len(made.parcels)} 个地块")
+    print(
+        f"{out}：{villages} 个村，{len(made.survey)} 个图斑，{len(made.parcels)} 个地块，"
+        f"{len(made.houses)} 行房屋，{len(made.drawn_grids)} 个现状网格"
+    )
 
 
 @app.command()

@@ -1,5 +1,21 @@
 """Grids: a village's homes in connected, balanced parts, as compact as can be proved."""
 
+from geo.grids.profiles import PROFILES, Profile, profile_of
+from geo.grids.run import Grids, partition
 from geo.grids.split import BUDGETS, Budget, Reason, Split, best_split, split_graph
+from geo.grids.village import GridSettings
 
-__all__ = ["BUDGETS", "Budget", "Reason", "Split", "best_split", "split_graph"]
+__all__ = [
+    "BUDGETS",
+    "PROFILES",
+    "Budget",
+    "GridSettings",
+    "Grids",
+    "Profile",
+    "Reason",
+    "Split",
+    "best_split",
+    "partition",
+    "profile_of",
+    "split_graph",
+]

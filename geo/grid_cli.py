@@ -1,0 +1,184 @@
+"""``taotu grids``: files and arguments to the functions of grids, results to the screen."""
+
+import json
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from geo.errors import InputError
+from geo.terminal import WITH_ERRORS, AsJson, WorkspacePath, bar, plainly
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from geo.grid_pipeline import GridInputs
+    from geo.grids import Grids, GridSettings
+
+app = typer.Typer(
+    help="网格：把村划成户数均衡、地块相连的网格，附最优性证明；对现有网格作户数变动最少的调整。",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+class Effort(StrEnum):
+    """How long to search."""
+
+    fast = "fast"
+    standard = "standard"
+    best = "best"
+
+
+Houses = Annotated[
+    Path | None,
+    typer.Option("--households", help="房屋面、住户点或住户表（shp/gpkg/xlsx/csv）；可省，用工作区已有的"),
+]
+HousesCrs = Annotated[str | None, typer.Option("--households-crs", help="住户坐标系，文件未注明时用")]
+Contracts = Annotated[
+    Path | None, typer.Option("--parcels", help="确权成果文件夹：没有住户资料时，按承包方在其组内估计住处")
+]
+Land = Annotated[
+    Path | None, typer.Option("--survey", help="三调 DLTB：道路、河流、地块边界作网格边界，宅基地作住处")
+]
+VillageAreas = Annotated[Path | None, typer.Option("--villages", help="村级调查区 CJDCQ；工作区有村界时可省")]
+GroupAreas = Annotated[Path | None, typer.Option("--groups", help="组级区域 ZJQY")]
+Lines = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--line", help="边界线，如 --line 河流=河流.shp；种类：道路、村道、公路、铁路、河流、围墙；可多次给出"
+    ),
+]
+Sites = Annotated[Path | None, typer.Option("--exclusive", help="专属网格（企业、学校、医院）的范围面")]
+Norm = Annotated[
+    str,
+    typer.Option(
+        "--profile",
+        help="规模标准：rural（30-50 户）、rural20（20-50）、urban（60-120），或 下限-上限、下限/目标/上限",
+    ),
+]
+Micro = Annotated[
+    str,
+    typer.Option("--micro", help="网格内再分微网格的标准：micro_rural、micro_urban 或 下限-上限；默认不分"),
+]
+Budget = Annotated[Effort, typer.Option(help="搜索档：fast 数秒一县，standard 附证明，best 更久")]
+Seed = Annotated[int, typer.Option(help="随机种子；同一种子结果相同")]
+Only = Annotated[list[str] | None, typer.Option(help="只做这些：县、乡镇或村代码；可多次给出")]
+Processes = Annotated[int, typer.Option("--jobs", min=0, help="进程数，0 为全部核心；不影响结果")]
+
+
+@app.command()
+@plainly
+def partition(
+    work: WorkspacePath,
+    households: Houses = None,
+    villages: VillageAreas = None,
+    survey: Land = None,
+    groups: GroupAreas = None,
+    line: Lines = None,
+    exclusive: Sites = None,
+    parcels: Contracts = None,
+    profile: Norm = "rural",
+    micro: Micro = "",
+    budget: Budget = Effort.standard,
+    seed: Seed = 0,
+    only: Only = None,
+    jobs: Processes = 0,
+    households_crs: HousesCrs = None,
+    as_json: AsJson = False,
+) -> None:
+    """把村划成网格；工作区没有时新建，已有网格的编号不变、不重用。"""
+    from geo.grid_pipeline import partition_files
+
+    inputs = _inputs(
+        households=households,
+        villages=villages,
+        survey=survey,
+        groups=groups,
+        exclusive=exclusive,
+        parcels=parcels,
+        lines=line or (),
+        households_crs=households_crs,
+    )
+    settings = _settings(profile, micro, budget, seed)
+    with bar("划网格") as progress:
+        result = partition_files(
+            work, inputs, settings=settings, only=only or (), jobs=jobs, progress=progress
+        )
+    _told(result, as_json=as_json)
+
+
+def _inputs(*, lines: Sequence[str], **paths: Any) -> "GridInputs":  # noqa: ANN401 - paths by role
+    from geo.grid_pipeline import GridInputs
+
+    pairs = []
+    for text in lines:
+        kind, equals, path = text.partition("=")
+        if not equals:
+            raise InputError(f"--line {text} 应写成 种类=文件，如 河流=河流.shp")
+        pairs.append((kind.strip(), Path(path)))
+    return GridInputs(lines=tuple(pairs), **paths)
+
+
+def _settings(profile: str, micro: str, budget: Effort, seed: int) -> "GridSettings":
+    from geo.grids import GridSettings, profile_of
+
+    return GridSettings(
+        profile=profile_of(profile),
+        micro=profile_of(micro) if micro else None,
+        budget=budget.value,
+        seed=seed,
+    )
+
+
+def summary(result: "Grids") -> dict[str, Any]:
+    """What was made, in numbers."""
+    rows = result.grid_villages
+    ordinary = result.grids[result.grids["grid_kind"].eq("ORDINARY")]
+    gaps = rows.loc[rows["misses"].eq(0), "gap"]
+    return {
+        "villages": len(rows),
+        "households": int(result.households["households"].sum()),
+        "without_grid": int(result.households.loc[result.households["grid_code"].isna(), "households"].sum()),
+        "grids": len(ordinary),
+        "in_band": int(ordinary["balance"].eq("IN_BAND").sum()),
+        "under": int(ordinary["balance"].eq("UNDER").sum()),
+        "over": int(ordinary["balance"].eq("OVER").sum()),
+        "micro_grids": int(result.grids["grid_kind"].eq("MICRO").sum()),
+        "exclusive_grids": int(result.grids["grid_kind"].eq("EXCLUSIVE").sum()),
+        "gap_median": None if gaps.empty else round(float(gaps.median()), 4),
+        "gap_worst": None if gaps.empty else round(float(gaps.max()), 4),
+        "moved": int(rows["moved"].fillna(0).sum()),
+        "findings": {name: int(count) for name, count in result.findings["severity"].value_counts().items()},
+    }
+
+
+def _told(result: "Grids", *, as_json: bool) -> None:
+    numbers = summary(result)
+    if as_json:
+        print(json.dumps(numbers, ensure_ascii=False))
+    else:
+        print(text(result.grid_villages, numbers))
+    raise typer.Exit(WITH_ERRORS if result.findings["severity"].eq("error").any() else 0)
+
+
+def text(rows: "pd.DataFrame", numbers: dict[str, Any]) -> str:
+    """The summary as an officer reads it: the county in three lines, then villages that are not wholly in band."""
+    size = f"{numbers['villages']} 个村，{numbers['households']} 户，划成 {numbers['grids']} 个网格"
+    lines = [f"{size}：合格 {numbers['in_band']}，不足 {numbers['under']}，超出 {numbers['over']}"]
+    if numbers["gap_median"] is not None:
+        middle, worst = numbers["gap_median"], numbers["gap_worst"]
+        lines.append(f"户到网格中心的距离总和与理论最好值的差距：中位数 {middle:.2%}，最大 {worst:.2%}")
+    if numbers["moved"]:
+        lines.append(f"换了网格的住户 {numbers['moved']} 户")
+    if numbers["micro_grids"]:
+        lines.append(f"微网格 {numbers['micro_grids']} 个")
+    if numbers["without_grid"]:
+        lines.append(f"不在任何村内、未入网格的 {numbers['without_grid']} 户，见问题清单")
+    left = rows[(rows["under"] + rows["over"]).gt(0)]
+    for row in left.to_dict("records"):
+        missed = f"不足 {row['under']}，超出 {row['over']}"
+        lines.append(f"  {row['village_name']}（{row['households']} 户）：{missed}。{row['reason'] or ''}")
+    return "\n".join(lines)

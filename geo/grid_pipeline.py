@@ -1,0 +1,250 @@
+"""Grids from files to a workspace: read, divide or adjust, write, and remember what they were made from.
+
+A workspace of the main job gets the layers of grids beside its own; where there
+is none, one is made that has only these.
+"""
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import geopandas as gpd
+import pandas as pd
+
+from geo import workspace
+from geo.atomic import alone
+from geo.errors import InputError
+from geo.exchange import read
+from geo.exchange.household_file import read_households
+from geo.findings import joined
+from geo.grids import Grids, GridSettings, partition
+from geo.grids.households import from_contractors, households
+from geo.provenance import Run, hashes
+from geo.schema import GRID_FINDINGS, GRID_LAYERS
+from geo.workers import Tell
+
+# What a line given by the caller is, in the words of officers and of the land graph.
+LINE_KINDS: Final = {
+    "道路": "road",
+    "村道": "lane",
+    "公路": "highway",
+    "铁路": "railway",
+    "河流": "river",
+    "围墙": "wall",
+}
+_COMPUTING: Final = ("numba",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GridInputs:
+    """Paths of what grids are made from; what is not given is taken from the workspace, if it has it."""
+
+    households: Path | None = None
+    villages: Path | None = None
+    survey: Path | None = None
+    groups: Path | None = None
+    exclusive: Path | None = None
+    parcels: Path | None = (
+        None  # contract parcels with their register: for want of households, its contractors
+    )
+    lines: tuple[tuple[str, Path], ...] = ()  # kind and file
+    households_crs: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GridLayers:
+    """What was read, in one CRS."""
+
+    homes: gpd.GeoDataFrame  # layer ``households``
+    villages: gpd.GeoDataFrame
+    survey: gpd.GeoDataFrame | None
+    lines: gpd.GeoDataFrame | None
+    groups: gpd.GeoDataFrame | None
+    exclusive: gpd.GeoDataFrame | None
+    findings: tuple[pd.DataFrame, ...]
+    files: dict[str, dict[str, str]] = field(default_factory=dict)  # content of files by role
+
+    def layers(self) -> dict[str, gpd.GeoDataFrame | None]:
+        """What helps to divide, by name."""
+        return {name: getattr(self, name) for name in ("survey", "lines", "groups", "exclusive")}
+
+
+def read_grid_layers(inputs: GridInputs, work: Path) -> GridLayers:
+    """Read what grids are made from.
+
+    Parameters
+    ----------
+    inputs : GridInputs
+    work : path
+        A workspace, or none yet.
+
+    Returns
+    -------
+    GridLayers
+
+    Raises
+    ------
+    InputError
+        If neither a file nor the workspace has villages, or households.
+    GeoError
+        If a file cannot be read or does not belong to the same county.
+    """
+    held = workspace.open(work) if work.exists() else None
+    readings: dict[str, read.Reading] = {}
+    near: gpd.GeoDataFrame | None = None
+    if held is not None:
+        stored = held.read("villages")
+        near = gpd.GeoDataFrame(stored) if len(stored) else None
+    if inputs.survey is not None:
+        readings["survey"] = read.survey(inputs.survey, near=near)
+        near = readings["survey"].table if near is None else near
+    if inputs.villages is not None:
+        readings["villages"] = read.villages(inputs.villages, near=near)
+        villages = readings["villages"].table
+    elif held is not None and near is not None and len(held.read("villages", geometry=False)):
+        villages = gpd.GeoDataFrame(held.read("villages"))
+    else:
+        raise InputError(f"没有村界：工作区 {work} 里没有，请用 --villages 给出村级调查区 CJDCQ")
+    if inputs.groups is not None:
+        readings["groups"] = read.groups(inputs.groups, near=villages)
+    groups = readings["groups"].table if "groups" in readings else None
+    survey = readings["survey"].table if "survey" in readings else None
+    source = _source(inputs, held, villages, readings)
+    if isinstance(source, pd.DataFrame) and "household_key" in source and "located_by" in source:
+        homes, notes = gpd.GeoDataFrame(source), []
+    else:
+        placed = households(source, villages, groups=groups, residential=survey)
+        homes, notes = placed.points, [placed.findings]
+    lines, exclusive = _lines(inputs, villages, readings), None
+    if inputs.exclusive is not None:
+        readings["exclusive"] = read.vector(inputs.exclusive)
+        exclusive = readings["exclusive"].table.to_crs(villages.crs)
+    return GridLayers(
+        homes=homes,
+        villages=villages,
+        survey=survey,
+        lines=lines,
+        groups=groups,
+        exclusive=exclusive,
+        findings=(*(reading.findings for reading in readings.values()), *notes),
+        files={role: hashes(reading.files) for role, reading in readings.items()},
+    )
+
+
+def _source(
+    inputs: GridInputs,
+    held: workspace.Workspace | None,
+    villages: gpd.GeoDataFrame,
+    readings: dict[str, read.Reading],
+) -> Any:  # noqa: ANN401 - houses as read, or the homes of the workspace
+    """Houses from their file, else from the workspace, else the contractors."""
+    if inputs.households is not None:
+        reading = read_households(inputs.households, near=villages, crs=inputs.households_crs)
+        readings["households"] = reading
+        return reading.table
+    if inputs.parcels is not None:
+        parcels = read.parcels(inputs.parcels, near=villages)
+        readings["parcels"] = parcels
+        return from_contractors(parcels.contractors)
+    if held is not None and "households" in held.layers:
+        homes = held.read("households")
+        if len(homes):
+            return homes
+    raise InputError(
+        "没有住户：请用 --households 给出房屋面、住户点或住户表；没有时可用 --parcels 给出确权成果"
+    )
+
+
+def _lines(
+    inputs: GridInputs, villages: gpd.GeoDataFrame, readings: dict[str, read.Reading]
+) -> gpd.GeoDataFrame | None:
+    """All lines with their kind."""
+    parts = []
+    for number, (kind, path) in enumerate(inputs.lines):
+        if kind not in LINE_KINDS:
+            raise InputError(f"没有线的种类“{kind}”：可用 {'、'.join(LINE_KINDS)}")
+        reading = read.vector(path)
+        readings[f"lines{number}"] = reading
+        table = reading.table.to_crs(villages.crs)
+        parts.append(gpd.GeoDataFrame({"kind": LINE_KINDS[kind]}, index=table.index, geometry=table.geometry))
+    return gpd.GeoDataFrame(pd.concat(parts, ignore_index=True), crs=villages.crs) if parts else None
+
+
+def partition_files(  # noqa: PLR0913 - what the command line offers, by name
+    work: str | os.PathLike[str],
+    inputs: GridInputs,
+    *,
+    settings: GridSettings | None = None,
+    only: Collection[str] = (),
+    jobs: int = 0,
+    progress: Tell | None = None,
+) -> Grids:
+    """Divide villages into grids and put them into a workspace.
+
+    Parameters
+    ----------
+    work : path
+        A workspace, or where one is to be made.
+    inputs, settings, only, jobs, progress
+        As `read_grid_layers` and `geo.grids.partition` take them.
+
+    Returns
+    -------
+    Grids
+        As written.
+
+    Raises
+    ------
+    GeoError
+        If an input cannot be read, or the workspace not written; what stood there stays.
+    """
+    target = Path(work)
+    with alone(target):
+        layers = read_grid_layers(inputs, target)
+        before = previous_grids(target)
+        result = partition(
+            layers.homes,
+            layers.villages,
+            **layers.layers(),
+            previous=before,
+            only=only,
+            settings=settings,
+            read_findings=layers.findings,
+            jobs=jobs,
+            progress=progress,
+        )
+        keep(target, result, layers, what={"work": "partition", "only": sorted(only)})
+    return result
+
+
+def previous_grids(target: Path) -> dict[str, pd.DataFrame] | None:
+    """Layers of grids of a workspace that has any."""
+    if not target.exists():
+        return None
+    held = workspace.open(target)
+    if not set(GRID_LAYERS) <= set(held.layers):
+        return None
+    tables = {layer: held.read(layer) for layer in GRID_LAYERS}
+    return tables if len(tables["grids"]) else None
+
+
+def keep(target: Path, result: Grids, layers: GridLayers, *, what: Mapping[str, object]) -> None:
+    """Write grids into a workspace that is held alone, beside what else is in it."""
+    described: dict[str, dict[str, object]] = {role: {"files": files} for role, files in layers.files.items()}
+    run = Run.of({**described, "grids": dict(what)}, result.settings_json(), more=_COMPUTING)
+    tables = result.tables()
+    found = result.findings.copy()
+    found["finding_id"] = [f"{GRID_FINDINGS}{text[1:]}" for text in found["finding_id"]]
+    if not target.exists():
+        tables |= {"villages": layers.villages, "findings": found, "runs": run.after(None)}
+        workspace.write(target, tables, crs=layers.villages.crs)
+        return
+    held = workspace.open(target)
+    others = held.read("findings")
+    others = others[~others["finding_id"].str.startswith(GRID_FINDINGS)]
+    tables["findings"] = joined([others, found.to_crs(held.crs)])
+    tables["runs"] = run.after(held.read("runs"))
+    rest = {layer: held.read(layer) for layer in held.layers if layer not in tables}
+    workspace.write(target, {**rest, **tables}, crs=held.crs)

@@ -1,0 +1,320 @@
+"""Grids of a whole county: village by village, each on its own, the same at any number of processes."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Final
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+
+from geo import schema
+from geo.errors import InputError, MismatchError
+from geo.findings import findings, gather
+from geo.grids.village import Drawn, GridSettings, Place, draw
+from geo.workers import Tell, cores, spread
+
+_TOUCH_M: Final = 1.0  # villages' borders are drawn twice: grids are neighbours that share this much of one
+_NEAR_M: Final = 0.1
+_OVERLAP_M2: Final = 1.0  # villages that share more land than this are told
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Grids:
+    """Grids of a county: layers of a workspace, and the settings that made them."""
+
+    grids: gpd.GeoDataFrame
+    households: gpd.GeoDataFrame
+    grid_villages: pd.DataFrame
+    grid_lineage: pd.DataFrame
+    findings: gpd.GeoDataFrame
+    settings: GridSettings
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Layers by name, as a workspace keeps them; findings are those of grids only."""
+        return {
+            name: getattr(self, name)
+            for name in ("grids", "households", "grid_villages", "grid_lineage", "findings")
+        }
+
+    def settings_json(self) -> str:
+        """The settings that decide the result, as JSON with sorted keys."""
+        return json.dumps(asdict(self.settings), ensure_ascii=False, sort_keys=True, default=sorted)
+
+
+def partition(  # noqa: PLR0913 - every layer a county may have, by name
+    homes: gpd.GeoDataFrame,
+    villages: gpd.GeoDataFrame,
+    *,
+    survey: gpd.GeoDataFrame | None = None,
+    lines: gpd.GeoDataFrame | None = None,
+    groups: gpd.GeoDataFrame | None = None,
+    exclusive: gpd.GeoDataFrame | None = None,
+    previous: Mapping[str, pd.DataFrame] | None = None,
+    only: Collection[str] = (),
+    settings: GridSettings | None = None,
+    read_findings: Sequence[pd.DataFrame] = (),
+    jobs: int = 0,
+    progress: Tell | None = None,
+) -> Grids:
+    """Divide villages into grids that are balanced in households.
+
+    Parameters
+    ----------
+    homes : GeoDataFrame of points, layer ``households``
+        As `geo.grids.households` gives them; those in no village stay without a grid.
+    villages : GeoDataFrame, layer ``villages``
+        In a projected CRS in metres; rows of one code are one village.
+    survey, lines, groups, exclusive : GeoDataFrame, optional
+        Land patches (``land_class``), lines (``kind``: road, lane, highway, railway,
+        river, wall), groups' areas (``group_code``), sites with grids of their own
+        (``name``); all in the same CRS.
+    previous : mapping, optional
+        ``grids``, ``households`` and ``grid_lineage`` of the workspace before: a grid
+        that comes out with the same homes keeps its code, and no code is used twice.
+    only : collection of str
+        Codes (or their first digits) of the villages to divide; the others keep their rows.
+    settings : GridSettings, optional
+        Everything that decides the result.
+    read_findings : sequence of DataFrame
+        Findings of reading, put into the same table.
+    jobs : int
+        Processes, 0 for every core; never changes the result.
+    progress : callable, optional
+        Called after each village.
+
+    Returns
+    -------
+    Grids
+
+    Raises
+    ------
+    InputError
+        If no village is left to divide.
+    MismatchError
+        If a layer is in another CRS.
+    """
+    settings = settings or GridSettings()
+    extra = {"survey": survey, "lines": lines, "groups": groups, "exclusive": exclusive}
+    _one_system(villages, {"households": homes, **extra})
+    places, notes = places_of(homes, villages, extra, previous=previous, only=only)
+    drawn = spread(draw, places, settings, workers=cores(jobs), tell=progress, name=_name)
+    return gathered(drawn, homes, settings, previous=previous, notes=[*read_findings, *notes])
+
+
+def places_of(
+    homes: gpd.GeoDataFrame,
+    villages: gpd.GeoDataFrame,
+    extra: Mapping[str, gpd.GeoDataFrame | None],
+    *,
+    previous: Mapping[str, pd.DataFrame] | None = None,
+    only: Collection[str] = (),
+) -> tuple[list[Place], list[pd.DataFrame]]:
+    """What is known of each village, and what is wrong with the villages.
+
+    Parameters
+    ----------
+    homes, villages, previous, only
+        As `partition` takes them.
+    extra : mapping
+        ``survey``, ``lines``, ``groups``, ``exclusive``, ``grids``: whole layers or None.
+
+    Returns
+    -------
+    list of Place, in order of code; findings
+
+    Raises
+    ------
+    InputError
+        If no village is left.
+    """
+    whole = _whole(villages)
+    notes = [_overlaps(whole)]
+    chosen = whole[_wanted(whole["village_code"], only)]
+    if chosen.empty:
+        asked = "、".join(only) or "全部"
+        raise InputError(f"没有可划网格的村（要求：{asked}）：请核对村界和村代码")
+    before, issued = _before(previous)
+    homes = homes.sort_values("household_key", kind="stable")
+    by_village = homes.groupby("village_code").indices
+    tables = {name: table for name, table in extra.items() if table is not None and len(table)}
+    places = []
+    for row in range(len(chosen)):
+        village = chosen.iloc[[row]].reset_index(drop=True)
+        code = str(village["village_code"].iloc[0])
+        own = homes.iloc[by_village.get(code, [])].reset_index(drop=True)
+        near = {name: _in(table, village, code) for name, table in tables.items()}
+        places.append(
+            Place(
+                village=village,
+                homes=own,
+                before={key: before[key] for key in own["household_key"] if key in before},
+                issued=tuple(sorted(grid for grid in issued if grid[:12] == code)),
+                **near,
+            )
+        )
+    return places, notes
+
+
+def gathered(
+    drawn: Sequence[Drawn],
+    homes: gpd.GeoDataFrame,
+    settings: GridSettings,
+    *,
+    previous: Mapping[str, pd.DataFrame] | None = None,
+    notes: Sequence[pd.DataFrame] = (),
+) -> Grids:
+    """Rows of villages as layers of the county, beside those of villages that were left alone.
+
+    Parameters
+    ----------
+    drawn : sequence of Drawn
+    homes : layer ``households``
+        All of them; those of no village among ``drawn`` keep the grid they were in.
+    settings, previous, notes
+        As `partition` has them.
+
+    Returns
+    -------
+    Grids
+        Sorted by code; no household is missing.
+    """
+    crs = homes.crs
+    done = {str(part.row["village_code"].iloc[0]) for part in drawn}
+    grids: list[pd.DataFrame] = [part.grids for part in drawn]
+    rows = [part.row for part in drawn]
+    lineage = [part.lineage for part in drawn]
+    rest = homes[~homes["village_code"].isin(done)]
+    history = None
+    if previous is not None:
+        grids.append(_others(previous, "grids", done))
+        rows.append(_others(previous, "grid_villages", done))
+        history = previous.get("grid_lineage")
+        codes = previous["households"].set_index("household_key")
+        rest = rest.assign(
+            **{name: rest["household_key"].map(codes[name]) for name in ("grid_code", "micro_code")}
+        )
+    people = pd.concat([*(part.homes for part in drawn), rest], ignore_index=True)
+    people = schema.conform(people, "households").sort_values("household_key", ignore_index=True)
+    together = gpd.GeoDataFrame(pd.concat(grids, ignore_index=True), geometry="geometry", crs=crs)
+    together = _with_outer_neighbours(together.sort_values("grid_code", ignore_index=True))
+    table = schema.conform(pd.concat(rows, ignore_index=True), "grid_villages")
+    return Grids(
+        grids=together,
+        households=gpd.GeoDataFrame(people, geometry="geometry", crs=crs)[
+            [*schema.column_names("households"), "geometry"]
+        ],
+        grid_villages=table.sort_values("village_code", ignore_index=True),
+        grid_lineage=_history(history, pd.concat(lineage, ignore_index=True)),
+        findings=gather([*notes, *(part.findings for part in drawn)], crs),
+        settings=settings,
+    )
+
+
+def _name(place: Place) -> str:
+    return place.name
+
+
+def _one_system(villages: gpd.GeoDataFrame, layers: Mapping[str, gpd.GeoDataFrame | None]) -> None:
+    if villages.crs is None or not villages.crs.is_projected:
+        raise MismatchError("村界须是以米为单位的投影坐标系；请先转换")
+    for name, table in layers.items():
+        if table is not None and len(table) and table.crs != villages.crs:
+            raise MismatchError(f"{name} 的坐标系与村界不同：请先转换到 {villages.crs.name}")
+
+
+def _whole(villages: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """One row a village, in order of code."""
+    held = villages[~(villages.geometry.is_empty | villages.geometry.isna())]
+    rows = [
+        (code, part["village_name"].dropna().min(), shapely.union_all(part.geometry.to_numpy()))
+        for code, part in held.groupby("village_code", sort=True)
+    ]
+    table = pd.DataFrame(rows, columns=["village_code", "village_name", "geometry"])
+    return gpd.GeoDataFrame(table, geometry="geometry", crs=villages.crs)
+
+
+def _overlaps(villages: gpd.GeoDataFrame) -> pd.DataFrame:
+    """Villages that lie on one another."""
+    shapes = np.asarray(villages.geometry.to_numpy())
+    a, b = villages.sindex.query(shapes, predicate="overlaps")
+    a, b = a[a < b], b[a < b]
+    shared = shapely.intersection(shapes[a], shapes[b])
+    large = shapely.area(shared) > _OVERLAP_M2
+    a, b, shared = a[large], b[large], shared[large]
+    codes, names = villages["village_code"].to_numpy(), villages["village_name"].fillna("").to_numpy()
+    rows = gpd.GeoDataFrame({"village_code": codes[a]}, geometry=shared, crs=villages.crs)
+    messages = [
+        f"{names[i]}（{codes[i]}）与{names[j]}（{codes[j]}）的村界重叠 {area:.1f} m²"
+        for i, j, area in zip(a, b, shapely.area(shared), strict=True)
+    ]
+    return findings("grid_villages_overlap", messages, layer="villages", rows=rows, row_code=codes[a])
+
+
+def _wanted(codes: "pd.Series[str]", only: Collection[str]) -> "pd.Series[bool]":
+    return codes.str.startswith(tuple(only)) if only else codes.notna()
+
+
+def _in(table: gpd.GeoDataFrame, village: gpd.GeoDataFrame, code: str) -> gpd.GeoDataFrame:
+    """Rows of a layer that belong to a village by its code, else by place."""
+    for column in ("location_unit_code", "group_code", "village_code"):
+        if column in table:
+            own = table[column].fillna("").astype(str).str[:12].eq(code)
+            if own.any():
+                return table[own.to_numpy()].reset_index(drop=True)
+    hits = np.sort(table.sindex.query(village.geometry.iloc[0], predicate="intersects"))
+    return table.iloc[hits].reset_index(drop=True)
+
+
+def _before(previous: Mapping[str, pd.DataFrame] | None) -> tuple[dict[str, str], set[str]]:
+    """The grid each household was in, and all codes ever given out."""
+    if previous is None:
+        return {}, set()
+    held = previous["households"].dropna(subset=["grid_code"])
+    lineage = previous["grid_lineage"]
+    codes = {*previous["grids"]["grid_code"], *lineage["old_code"].dropna(), *lineage["new_code"].dropna()}
+    return dict(zip(held["household_key"], held["grid_code"], strict=True)), codes
+
+
+def _others(previous: Mapping[str, pd.DataFrame], layer: str, done: set[str]) -> pd.DataFrame:
+    table = previous[layer]
+    return table[~table["village_code"].isin(done)]
+
+
+def _history(before: pd.DataFrame | None, now: pd.DataFrame) -> pd.DataFrame:
+    """Lineage with this edition's rows behind; a village in which nothing changed adds none."""
+    other = now["change"].ne("KEPT") | now["old_code"].ne(now["new_code"])
+    new = now[now["village_code"].isin(now.loc[other, "village_code"])]
+    last = 0 if before is None or before.empty else int(before["edition"].max())
+    new = new.assign(edition=last + 1)
+    parts = [table for table in (before, new) if table is not None and len(table)]
+    table = pd.concat(parts, ignore_index=True) if parts else now
+    keys = ["edition", "village_code", "new_code", "old_code"]
+    return schema.conform(table.sort_values(keys, ignore_index=True, na_position="first"), "grid_lineage")
+
+
+def _with_outer_neighbours(grids: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Neighbours across villages' borders added to those within."""
+    plain = np.flatnonzero(grids["grid_kind"].ne("MICRO").to_numpy())
+    shapes = grids.geometry.to_numpy()[plain]
+    village = grids["village_code"].to_numpy()[plain]
+    codes = grids["grid_code"].to_numpy()[plain]
+    tree = shapely.STRtree(shapes)
+    a, b = tree.query(shapes, predicate="dwithin", distance=_NEAR_M)
+    apart = village[a] < village[b]
+    a, b = a[apart], b[apart]
+    strip = shapely.area(
+        shapely.intersection(shapely.buffer(shapely.boundary(shapes[a]), _NEAR_M), shapes[b])
+    )
+    close = strip > _TOUCH_M * _NEAR_M
+    near: dict[str, set[str]] = {}
+    for i, j in zip(codes[a[close]], codes[b[close]], strict=True):
+        near.setdefault(i, set()).add(j)
+        near.setdefault(j, set()).add(i)
+    texts = [
+        ";".join(sorted({*filter(None, text.split(";")), *near.get(code, ())}))
+        for code, text in zip(grids["grid_code"], grids["neighbours"].fillna(""), strict=True)
+    ]
+    return grids.assign(neighbours=texts)
