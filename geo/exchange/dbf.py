@@ -73,7 +73,7 @@ def write_dbf(table: pd.DataFrame, fields: tuple[Field, ...], path: Path, *, say
     )
     described = b"".join(
         struct.pack(
-            "<11sc4xBB14x", item.name.encode("ascii"), item.kind.encode("ascii"), item.length, item.decimals
+            "<11sc4xBB14x", item.name.encode("gbk"), item.kind.encode("ascii"), item.length, item.decimals
         )
         for item in fields
     )

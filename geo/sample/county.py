@@ -16,9 +16,11 @@ import numpy as np
 import pandas as pd
 
 from geo import schema
-from geo.sample import flaws
+from geo.sample import flaws, house_flaws
+from geo.sample.drawn_grids import drawn_grids
+from geo.sample.houses import houses
 from geo.sample.landscape import Landscape, Village, landscape
-from geo.sample.village import CRS, Tables, tables
+from geo.sample.village import CRS, ORIGIN, Tables, tables
 
 FULL_PATCHES: Final = 590  # patches of a village of full size
 _SURNAMES: Final = "赵钱孙李周吴郑王冯陈褚卫蒋沈韩杨朱秦尤许何吕施张孔曹严华金魏"
@@ -58,6 +60,9 @@ class County:
     truth_pieces: gpd.GeoDataFrame  # truth_id, piece_class, group, village and patch code, area_m2, geometry
     truth_parcels: gpd.GeoDataFrame  # parcel_code, geometry
     truth_flaws: pd.DataFrame  # kind, layer, code, note
+    houses: gpd.GeoDataFrame  # footprints: columns of "household_file" but coordinates, householder_name
+    drawn_grids: gpd.GeoDataFrame  # as somebody drew them: grid_code, grid_name, village, households
+    house_flaws: pd.DataFrame  # of houses and drawn grids; as truth_flaws
     settings: SampleSettings
     townships: dict[str, str] = field(default_factory=dict)  # name of each township by its 9-digit code
 
@@ -91,8 +96,17 @@ def _neighbour(place: Landscape, village: Village) -> Village:
     return place.villages[nearest] if far[nearest] < 2.0 * place.spacing_m else village
 
 
-def _make(place: Landscape, settings: SampleSettings, village: Village) -> Tables:
-    return tables(
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Made:
+    """What a worker hands back of one village."""
+
+    land: Tables
+    houses: gpd.GeoDataFrame
+    grids: gpd.GeoDataFrame
+
+
+def _make(place: Landscape, settings: SampleSettings, village: Village) -> _Made:
+    land = tables(
         place,
         village,
         neighbour=_neighbour(place, village),
@@ -100,6 +114,8 @@ def _make(place: Landscape, settings: SampleSettings, village: Village) -> Table
         share_based=village.number in _share_based(settings),
         shift=_shift(settings, village.number),
     )
+    homes = houses(place, village, land.survey, ORIGIN)
+    return _Made(land=land, houses=homes, grids=drawn_grids(village, land.groups, homes, place.seed))
 
 
 def county(settings: SampleSettings, *, jobs: int = 1) -> County:
@@ -124,9 +140,10 @@ def county(settings: SampleSettings, *, jobs: int = 1) -> County:
     jobs = jobs or os.cpu_count() or 1
     if jobs > 1 and settings.villages > 1:
         with ProcessPoolExecutor(max_workers=jobs) as pool:
-            made = list(pool.map(make, place.villages, chunksize=1))
+            whole = list(pool.map(make, place.villages, chunksize=1))
     else:
-        made = [make(village) for village in place.villages]
+        whole = [make(village) for village in place.villages]
+    made = [one.land for one in whole]
     survey = _stacked([m.survey for m in made])
     survey["patch_bsm"] = [f"1407252001{n:08d}" for n in range(1, len(survey) + 1)]
     parcels = _stacked([m.parcels for m in made])
@@ -151,10 +168,13 @@ def county(settings: SampleSettings, *, jobs: int = 1) -> County:
         truth_pieces=truth_pieces,
         truth_parcels=_stacked([m.true_parcels for m in made]),
         truth_flaws=pd.DataFrame(columns=["kind", "layer", "code", "note"], dtype="str"),
+        houses=_stacked([one.houses for one in whole]),
+        drawn_grids=_stacked([one.grids for one in whole]),
+        house_flaws=pd.DataFrame(columns=["kind", "layer", "code", "note"], dtype="str"),
         settings=settings,
         townships={v.code[:9]: v.township_name for v in place.villages},
     )
-    return flaws.planted(out, shifted_village(settings))
+    return house_flaws.planted(flaws.planted(out, shifted_village(settings)))
 
 
 def _stacked(layers: list[gpd.GeoDataFrame]) -> gpd.GeoDataFrame:

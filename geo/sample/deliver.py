@@ -80,6 +80,8 @@ def deliver(county: County, folder: Path, *, groups: bool = False) -> None:
             held = folder / f"{COUNTY_CODE}{COUNTY_NAME}"
             _parcels(county, held / "矢量数据", groups=groups)
             _tables(county, held / "权属数据")
+            _houses(county, folder / "住户")
+            _grids(county, folder / "网格")
             _truth(county, folder / "truth")
             (folder / "说明.txt").write_text(_note(county), encoding="utf-8")
     except (OSError, pyogrio.errors.DataSourceError) as error:
@@ -192,6 +194,24 @@ def _parcels(county: County, folder: Path, *, groups: bool) -> None:
         )
 
 
+def _houses(county: County, folder: Path) -> None:
+    """Houses as the police or the housing survey have them: footprints with 户数 and 地址."""
+    write_shapefile(county.houses, _fields("FW"), folder / "房屋.shp", cpg=not county.settings.messy)
+
+
+def _grids(county: County, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    package = folder / "现状网格.gpkg"
+    package.unlink(missing_ok=True)
+    pyogrio.write_dataframe(
+        _renamed(county.drawn_grids, _fields("WG")),
+        package,
+        layer="现状网格",
+        driver="GPKG",
+        SPATIAL_INDEX="NO",
+    )
+
+
 def _pointer(county: County) -> pd.Series:
     """Who showed the border: the holder, where there is one; an invented name."""
     names = dict(
@@ -288,10 +308,14 @@ def _truth(county: County, folder: Path) -> None:
     county.truth_flaws.to_csv(
         folder / "truth_flaws.csv", index=False, encoding="utf-8-sig", lineterminator="\r\n"
     )
+    county.house_flaws.to_csv(
+        folder / "truth_house_flaws.csv", index=False, encoding="utf-8-sig", lineterminator="\r\n"
+    )
 
 
 def _note(county: County) -> str:
     s = county.settings
+    homes = int(county.houses["households"].clip(lower=0).sum())
     named = "、".join(f"{code} {name}" for code, name in sorted(county.townships.items()))
     return f"""样例县说明
 
@@ -300,6 +324,7 @@ def _note(county: County) -> str:
 
 乡镇：{named}
 村 {len(county.villages)} 个，地类图斑 {len(county.survey)} 个，承包地块 {len(county.parcels)} 个。
+房屋 {len(county.houses)} 行，{homes} 户；现状网格 {len(county.drawn_grids)} 个。
 种子 {s.seed}；地块边界数字化误差 {s.noise_m[0]}–{s.noise_m[1]} 米。
 整村偏移 {s.shift_m} 米；掺入毛病：{"是" if s.messy else "否"}。
 
@@ -308,6 +333,9 @@ def _note(county: County) -> str:
 二调/DLTB.shp                  第二次土地调查地类图斑（三位地类编码，旧字段名 TKXS、TKMJ、GDPDJ）
 {COUNTY_CODE}{COUNTY_NAME}/矢量数据/DK*.shp     确权承包地块，按乡镇分幅（NY/T 2539-2016）
 {COUNTY_CODE}{COUNTY_NAME}/权属数据/            承包地块信息 CBDKXX、发包方 FBF、承包方 CBF（字段同 .mdb）
+住户/房屋.shp                  房屋面，一行一栋，楼房一行一个单元（村代码、组、楼栋、单元、户数、地址；户主是编的）
+网格/现状网格.gpkg             手工画的现状网格：约四分之一不足 20 户或超过 50 户
 truth/truth.gpkg               truth_pieces 真实的未确权地与新增地；truth_parcels 地块真实位置；truth_groups 组界
 truth/truth_flaws.csv          有意掺入的每一处毛病（kind 种类，layer 图层，code 对象，note 说明）
+truth/truth_house_flaws.csv    房屋和现状网格中的毛病（code 是地址或网格编码）
 """
