@@ -218,7 +218,7 @@ def _require_known(given: dict[str, GivenShift], there: list[Batch]) -> None:
 
 def _grown(shapes: Geometries, by: float) -> tuple[float, float, float, float]:
     """Frame of the shapes, and so much more on each side; a stray one does not widen it."""
-    west, south, east, north = shapely.total_bounds(shapes[together(shapes)]).tolist()
+    west, south, east, north = shapely.total_bounds(shapes[together(shapely.bounds(shapes))]).tolist()
     return west - by, south - by, east + by, north + by
 
 

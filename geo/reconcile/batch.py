@@ -52,12 +52,14 @@ def batches(parcels: GeoDataFrame, villages: "pd.Series[str]", apart: Container[
         By village and name; the order of rows does not matter.
     """
     shapes = np.asarray(parcels.geometry.array)
-    drawn = np.isfinite(shapely.bounds(shapes)).all(axis=1)  # not so of missing and empty ones either
+    bounds = shapely.bounds(shapes)
+    drawn = np.isfinite(bounds).all(axis=1)  # not so of missing and empty ones either
     files = file_names(parcels)
     issuers = issuer_codes(parcels)
     rows = pd.DataFrame({"village": villages.to_numpy(), "file": files})
     rows = rows[drawn & rows["village"].ne("").to_numpy(dtype=bool)]
-    meant = _once(shapes, issuers, parcels["parcel_class"].isin(MEANT_TO_MATCH).to_numpy(dtype=bool))
+    farmland = parcels["parcel_class"].isin(MEANT_TO_MATCH).to_numpy(dtype=bool)
+    meant = _once(shapes, bounds, issuers, farmland)
     out: list[Batch] = []
     for village, mine in rows.groupby("village", sort=True):
         for name, part in mine.groupby(_files(mine["file"]), sort=True):
@@ -135,9 +137,14 @@ def _files(files: "pd.Series[str]") -> "pd.Series[str]":
     return files.where(files.isin(several), max(several, key=lambda name: (counts[name], name)))
 
 
-def _once(shapes: Geometries, issuers: Geometries, meant: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _once(
+    shapes: Geometries, bounds: npt.NDArray[np.float64], issuers: Geometries, meant: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
     """Those that are meant, without outlines that came before under the same issuer: a copy is no second witness."""
-    outlines = pd.DataFrame({"shape": shapely.to_wkb(shapes), "issuer": issuers})
+    # Copies share a corner; of those few that do, all is compared.
+    west = pd.Series(bounds[:, 0] + bounds[:, 1] * np.pi)
+    alike = np.flatnonzero(meant & west.duplicated(keep=False).to_numpy(dtype=bool))
+    outlines = pd.DataFrame({"shape": shapely.to_wkb(shapes[alike]), "issuer": issuers[alike]})
     out = meant.copy()
-    out[meant] = ~outlines[meant].duplicated().to_numpy(dtype=bool)
+    out[alike] = ~outlines.duplicated().to_numpy(dtype=bool)
     return out

@@ -28,7 +28,7 @@ class Edges(NamedTuple):
     of: Rows  # n, polygon of each
 
 
-def edges(polygons: Geometries, step: float = _STEP_M) -> Edges:
+def edges(polygons: Geometries, step: float = _STEP_M, most: int | None = None) -> Edges:
     """Outlines cut into edges of at most ``step`` metres.
 
     Parameters
@@ -37,32 +37,64 @@ def edges(polygons: Geometries, step: float = _STEP_M) -> Edges:
         In metres. Empty and missing ones give no edges.
     step : float
         m
+    most : int, optional
+        Where there would be more edges, so many of them, evenly out of all.
 
     Returns
     -------
     Edges
         In order of polygons and along each ring, holes too.
     """
-    shapes, owner = shapely.get_parts(shapely.orient_polygons(polygons), return_index=True)
-    rings, of_shape = shapely.get_rings(shapes, return_index=True)
-    xy, ring = shapely.get_coordinates(rings, return_index=True)
+    xy = shapely.get_coordinates(polygons)
     if not len(xy):
         return Edges(np.empty((0, 2)), np.empty((0, 2)), np.empty(0), np.empty(0, dtype=np.intp))
     x, y = np.ascontiguousarray(xy.T)
-    east, north = np.diff(x), np.diff(y)
+    size, owner, hole = _rings(polygons)
+    first = np.cumsum(size) - size
+    east, north = np.diff(x, append=x[:1]), np.diff(y, append=y[:1])
+    last = first + size - 1
+    east[last] = north[last] = 0.0  # from one ring to the next there is no side
+    # Twice the area, from the first point of all: against the clock it is positive.
+    turns = np.add.reduceat((x - x[0]) * north - (y - y[0]) * east, first) >= 0
+    outward = np.where(turns != hole, 1.0, -1.0)
     length = np.sqrt(east * east + north * north)
-    seen = np.flatnonzero((ring[1:] == ring[:-1]) & (length > 0))
-    count = np.ceil(length[seen] / step).astype(np.intp)
-    side = np.repeat(seen, count)
-    nth = np.arange(len(side)) - np.repeat(np.cumsum(count) - count, count)
-    parts = np.repeat(count, count)
-    share, length, east, north = (nth + 0.5) / parts, length[side], east[side], north[side]
+    count = np.ceil(length / step).astype(np.intp)
+    until = np.cumsum(count)
+    total = int(until[-1])
+    if most is None or total <= most:
+        side = np.repeat(np.arange(len(x)), count)
+        nth = np.arange(total) - (until - count)[side]
+    else:
+        which = np.linspace(0, total - 1, most).astype(np.intp)
+        side = np.searchsorted(until, which, side="right")
+        nth = which - (until - count)[side]
+    ring = np.repeat(np.arange(len(size)), size)[side]
+    share = (nth + 0.5) / count[side]
+    east, north, length = east[side], north[side], length[side]
+    unit = outward[ring] / length
     return Edges(
         _columns(x[side] + share * east, y[side] + share * north),
-        _columns(north / length, -east / length),
-        length / parts,
-        owner[of_shape[ring[side]]],
+        _columns(north * unit, -east * unit),
+        length / count[side],
+        owner[ring],
     )
+
+
+def _rings(polygons: Geometries) -> tuple[Rows, Rows, npt.NDArray[np.bool_]]:
+    """Points of each ring in the order of the coordinates, its polygon, and whether it is a hole."""
+    # To take polygons apart is slow, and of most fields there is nothing to take apart.
+    plain = shapely.get_type_id(polygons) == shapely.GeometryType.POLYGON
+    plain &= shapely.get_num_interior_rings(polygons) == 0
+    whole, several = np.flatnonzero(plain), np.flatnonzero(~plain)
+    shapes, of_several = shapely.get_parts(polygons[several], return_index=True)
+    rings, of_shape = shapely.get_rings(shapes, return_index=True)
+    size = shapely.get_num_coordinates(np.concatenate([polygons[whole], rings]))
+    owner = np.concatenate([whole, several[of_several[of_shape]]])
+    hole = np.zeros(len(size), dtype=bool)
+    hole[len(whole) + 1 :] = of_shape[1:] == of_shape[:-1]
+    order = np.argsort(owner, kind="stable")
+    order = order[size[order] > 0]
+    return size[order].astype(np.intp), owner[order].astype(np.intp), hole[order]
 
 
 def _columns(x: Floats, y: Floats) -> Floats:
@@ -70,41 +102,41 @@ def _columns(x: Floats, y: Floats) -> Floats:
     return np.stack((x, y)).T
 
 
-def together(polygons: Geometries) -> npt.NDArray[np.bool_]:
+def together(bounds: Floats) -> npt.NDArray[np.bool_]:
     """Which polygons lie with the others: one that was placed on the far side of the county does not.
 
     Parameters
     ----------
-    polygons : array of Polygon or MultiPolygon, n
-        In metres. Empty and missing ones lie nowhere.
+    bounds : array, n x 4
+        Of the polygons, in metres. Empty and missing ones, whose bounds are NaN, lie nowhere.
 
     Returns
     -------
     array of bool, n
     """
-    bounds = shapely.bounds(polygons)
     inside = np.zeros(len(bounds), dtype=bool)
     drawn = np.isfinite(bounds).all(axis=1)
     if not drawn.any():
         return inside
-    low, high = np.quantile(bounds[drawn], (0.25, 0.75), axis=0)
+    low, high = np.quantile(np.ascontiguousarray(bounds[drawn].T), (0.25, 0.75), axis=1)
     beyond = _FAR_OUT * float((high - low).max()) + _FAR_OUT_M
     inside[drawn] = ((bounds[drawn] >= low - beyond) & (bounds[drawn] <= high + beyond)).all(axis=1)
     return inside
 
 
-def by_place(polygons: Geometries) -> Rows:
-    """An order that does not know the order of rows."""
-    return np.lexsort(shapely.bounds(polygons).T)
+def by_place(bounds: Floats) -> Rows:
+    """An order of polygons by their bounds (n x 4), which does not know the order of rows."""
+    return np.lexsort(bounds.T)
 
 
 def near(polygons: Geometries, frame: Frame) -> Geometries:
     """Those that reach into a frame, by place; one that is larger than any field has a vertex astray."""
     (west, south), (east, north) = frame
-    low, high = np.split(shapely.bounds(polygons), 2, axis=1)
+    bounds = shapely.bounds(polygons)
+    low, high = np.split(bounds, 2, axis=1)
     inside = (low <= (east, north)).all(axis=1) & (high >= (west, south)).all(axis=1)
     inside &= (high - low <= _LARGEST_M).all(axis=1)
-    return polygons[inside][by_place(polygons[inside])]
+    return polygons[inside][by_place(bounds[inside])]
 
 
 def chosen(these: Edges, which: npt.NDArray[np.bool_] | Rows) -> Edges:

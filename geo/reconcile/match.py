@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+import shapely
 from scipy.spatial import cKDTree
 
 from geo.movement import Movement
@@ -21,6 +23,7 @@ from geo.reconcile.correlate import LOBE_M, Surface, coarse, peaks, second_nearb
 from geo.reconcile.edges import (
     Edges,
     Floats,
+    Frame,
     Geometries,
     Rows,
     by_place,
@@ -41,9 +44,12 @@ _TURNS_DEG: Final = (-0.5, -0.25, 0.25, 0.5)
 
 _FACING_M: Final = 10.0  # edges that face opposite ways are as far apart as edges twice this distance away
 _AGREE: Final = 0.9  # cosine of the angle between paired edges
-_RADII_M: Final = (14.0, 8.0, 5.0, 5.0)  # how far a partner may lie, round by round
-_POINTS: Final = 2_500  # edges that are paired on the way
-_MOST_POINTS: Final = 15_000  # and at the end
+_RADII_M: Final = (14.0, 8.0, 5.0, 5.0, 5.0, 5.0)  # how far a partner may lie, round by round
+_AT_REST_M: Final = 0.5  # after a step no longer than this at the last radius no round is needed
+_MOST_EDGES: Final = 15_000  # of all outlines: a sample tells the shift of many to centimetres
+_POINTS: Final = 1_000  # edges that are paired on the way
+_SQUARE_M: Final = 6.0  # edges that have none to lie on within as much need not be paired at the end
+_AROUND_M: Final = 40.0  # what lies further from outlines at a place than this has no say there
 _LEAST_PAIRS: Final = 30
 _LEAST_SPREAD_M: Final = 0.02
 _EVIDENT: Final = 3.0  # standard errors from which on a turn or a scale is believed
@@ -108,24 +114,29 @@ def match(
     Match, or None
         None where too little lies near to say anything at all.
     """
-    rows = np.flatnonzero(together(outlines))
-    rows = rows[by_place(outlines[rows])]
-    moving = edges(outlines[rows])
+    bounds = shapely.bounds(outlines)
+    rows = np.flatnonzero(together(bounds))
+    rows = rows[by_place(bounds[rows])]
+    moving = edges(outlines[rows], most=_MOST_EDGES)
     if not len(moving.of):
         return None
-    frame = (moving.point.min(axis=0) - reach_m, moving.point.max(axis=0) + reach_m)
+    frame = _about(moving, reach_m)
     there = edges(near(onto, frame))
     there = chosen(there, within(there.point, frame))
     if min(len(moving.of), len(there.of)) < _LEAST_PAIRS:
         return None
-    scene = _scene(moving, there)
-    start, second = _begin(scene, reach_m)
+    scene, start, second = _begin(moving, there, reach_m)
     found = _settled(scene, start)
     if found is None:
         return None
     state, solution = found
-    second = max(second, second_nearby(moving, there, _movement(scene, state), solution.spread))
+    second = max(second, second_nearby(moving, scene.there, _movement(scene, state), solution.spread))
     return _judged(scene, state, second, np.zeros(0, dtype=np.intp) if labels is None else labels[rows])
+
+
+def _about(these: Edges, by: float) -> Frame:
+    """Frame of edges, and so much more on each side."""
+    return these.point.min(axis=0) - by, these.point.max(axis=0) + by
 
 
 class _State(NamedTuple):
@@ -144,13 +155,15 @@ class _Scene(NamedTuple):
     origin: Floats
     radius: float
     tree: cKDTree
+    taken: npt.NDArray[np.bool_]  # squares with an edge to lie on in them or beside them, row by row
+    low: Floats  # lower left corner of the first
 
 
 class _Pairs(NamedTuple):
     """Moving edges, each with the nearest that faces the same way."""
 
     of: Rows
-    design: Floats  # n x 5: shift east, shift north, inset, turn, growth
+    design: Floats  # 5 x n: shift east, shift north, inset, turn, growth
     gap: Floats  # m, along the normal
     length: Floats  # m
     reach: float  # no partner is further off
@@ -170,8 +183,35 @@ class _Solution(NamedTuple):
 def _scene(moving: Edges, there: Edges) -> _Scene:
     origin = np.average(moving.point, axis=0, weights=moving.length)
     radius = float(np.sqrt(((moving.point - origin) ** 2).sum(axis=1).mean()))
-    place = np.c_[there.point, there.out * _FACING_M]
-    return _Scene(moving, there, origin, radius, cKDTree(place, balanced_tree=False, compact_nodes=False))
+    tree = cKDTree(_place(there), balanced_tree=False, compact_nodes=False)
+    low = there.point.min(axis=0) - 2 * _SQUARE_M
+    column, row = ((there.point - low) / _SQUARE_M).astype(np.intp).T
+    with_edge = np.zeros((int(row.max()) + 3, int(column.max()) + 3), dtype=bool)
+    with_edge[row, column] = True
+    wide = with_edge.copy()
+    wide[:, 1:] |= with_edge[:, :-1]
+    wide[:, :-1] |= with_edge[:, 1:]
+    taken = wide.copy()
+    taken[1:] |= wide[:-1]
+    taken[:-1] |= wide[1:]
+    return _Scene(moving, there, origin, radius, tree, taken, low)
+
+
+def _place(these: Edges) -> Floats:
+    """Edges as points in four dimensions: where they lie and which way they face."""
+    place = np.empty((len(these.of), 4))
+    place[:, :2] = these.point
+    np.multiply(these.out, _FACING_M, out=place[:, 2:])
+    return place
+
+
+def _beside(scene: _Scene, point: Floats) -> Rows:
+    """Points that have an edge to lie on within a square's width, and few others."""
+    rows, columns = scene.taken.shape
+    # The outermost squares are empty, so what lies beyond may be taken to lie in them.
+    column = np.clip((point[:, 0] - scene.low[0]) / _SQUARE_M, 0, columns - 1).astype(np.intp)
+    row = np.clip((point[:, 1] - scene.low[1]) / _SQUARE_M, 0, rows - 1).astype(np.intp)
+    return np.flatnonzero(scene.taken[row, column])
 
 
 def _movement(scene: _Scene, state: _State) -> Movement:
@@ -188,51 +228,58 @@ def _movement(scene: _Scene, state: _State) -> Movement:
 def _paired(scene: _Scene, these: Edges, state: _State, reach: float) -> _Pairs | None:
     """Pairs within ``reach``; None where they are too few."""
     laid = moved(these, _movement(scene, state))
+    rows = _beside(scene, laid.point) if reach <= _SQUARE_M else np.arange(len(these.of))
+    mine = _place(laid)[rows]
     limit = np.hypot(reach * 1.5, _FACING_M * np.sqrt(2 - 2 * _AGREE))
-    distance, nearest = scene.tree.query(np.c_[laid.point, laid.out * _FACING_M], distance_upper_bound=limit)
-    rows = np.flatnonzero(np.isfinite(distance))
-    partner = np.asarray(nearest, dtype=np.intp)
-    normal = scene.there.out[partner[rows]]
-    gap = ((scene.there.point[partner[rows]] - laid.point[rows]) * normal).sum(axis=1)
-    good = ((normal * laid.out[rows]).sum(axis=1) > _AGREE) & (np.abs(gap) < reach)
-    rows, normal, gap = rows[good], normal[good], gap[good]
-    if len(rows) < _LEAST_PAIRS:
+    distance, nearest = scene.tree.query(mine, distance_upper_bound=limit)
+    found = np.flatnonzero(np.isfinite(distance))
+    rows, mine, theirs = rows[found], mine[found], scene.tree.data[np.asarray(nearest)[found]]
+    facing = (theirs[:, 2] * mine[:, 2] + theirs[:, 3] * mine[:, 3]) / _FACING_M**2
+    (x, y), (east, north) = (theirs - mine)[:, :2].T, theirs[:, 2:].T / _FACING_M
+    gap = x * east + y * north
+    good = np.flatnonzero((facing > _AGREE) & (np.abs(gap) < reach))
+    if len(good) < _LEAST_PAIRS:
         return None
-    arm = (these.point[rows] - scene.origin) / scene.radius
-    turn = normal[:, 1] * arm[:, 0] - normal[:, 0] * arm[:, 1]
-    growth = (normal * arm).sum(axis=1)
-    design = np.c_[normal, np.ones(len(rows)), turn, growth]
-    return _Pairs(these.of[rows], design, gap, these.length[rows], reach, float(these.length.sum()))
+    rows, east, north = rows[good], east[good], north[good]
+    arm_x, arm_y = ((these.point[rows] - scene.origin) / scene.radius).T
+    design = np.stack(
+        (east, north, np.ones(len(rows)), north * arm_x - east * arm_y, east * arm_x + north * arm_y)
+    )
+    return _Pairs(these.of[rows], design, gap[good], these.length[rows], reach, float(these.length.sum()))
 
 
 def _solved(pairs: _Pairs, free: Columns, spread: float, rounds: int) -> _Solution:
-    """Least squares over the ``free`` columns, each pair weighed by the chance that it is true."""
-    design = pairs.design[:, free]
-    share, step = 0.5, np.zeros(len(free))
-    inset = free.index(_INSET)
+    """Least squares over the ``free`` rows of the design, each pair weighed by the chance that it is true."""
+    design = pairs.design[list(free)]
+    share, miss, step = 0.5, pairs.gap, np.zeros(len(free), dtype=np.float64)
     nothing = 1 / (2 * pairs.reach)
     for turn in range(rounds):
-        miss = pairs.gap - design @ step
-        like = np.exp(-0.5 * (miss / spread) ** 2) / (spread * np.sqrt(2 * np.pi))
-        weight = pairs.length * share * like / (share * like + (1 - share) * nothing)
+        true = share * _likely(miss, spread)
+        weight = pairs.length * true / (true + (1 - share) * nothing)
         total = max(float(weight.sum()), 1e-9)
         share = float(np.clip(total / pairs.length.sum(), 0.02, 0.98))
+        weighted = design * weight
         if turn == 0:
-            step[inset] = (weight * miss).sum() / total
+            step[free.index(_INSET)] = (weight @ miss) / total
         else:
-            step = np.linalg.solve(_normal(design, weight), (design * weight[:, None]).T @ pairs.gap)
-        miss = pairs.gap - design @ step
-        spread = float(np.clip(np.sqrt((weight * miss**2).sum() / total), _LEAST_SPREAD_M, pairs.reach / 2))
-    like = np.exp(-0.5 * (miss / spread) ** 2) / (spread * np.sqrt(2 * np.pi))
-    gain = (pairs.length * np.log(1 - share + share * like / nothing)).sum() / pairs.whole
+            step[:] = np.linalg.solve(_held(weighted @ design.T), weighted @ pairs.gap)
+        miss = pairs.gap - step @ design
+        spread = float(np.clip(np.sqrt(weight @ miss**2 / total), _LEAST_SPREAD_M, pairs.reach / 2))
+    gain = np.log(1 - share + share * _likely(miss, spread) / nothing)
     whole = np.zeros(5)
     whole[list(free)] = step
-    return _Solution(whole, weight, miss, spread, float(gain))
+    return _Solution(whole, weight, miss, spread, float(pairs.length @ gain / pairs.whole))
 
 
-def _normal(design: Floats, weight: Floats) -> Floats:
-    matrix = (design * weight[:, None]).T @ design
-    return np.asarray(matrix + np.eye(len(matrix)) * 1e-9 * np.trace(matrix))
+def _likely(miss: Floats, spread: float) -> Floats:
+    """Density of the normal distribution."""
+    return np.asarray(np.exp(miss * miss * (-0.5 / spread**2)) / (spread * np.sqrt(2 * np.pi)))
+
+
+def _held(normal: Floats) -> Floats:
+    """Normal equations, one or a stack, that can be solved even where a direction is not held."""
+    trace = np.trace(normal, axis1=-2, axis2=-1)[..., None, None]
+    return np.asarray(normal + np.eye(normal.shape[-1]) * 1e-9 * np.maximum(trace, 1e-9))
 
 
 def _after(state: _State, step: Floats) -> _State:
@@ -249,14 +296,20 @@ def _settled(scene: _Scene, state: _State) -> tuple[_State, _Solution] | None:
             return None
         solution = _solved(pairs, _RIGID, spread, rounds=4)
         state, spread = _after(state, solution.step), solution.spread
+        if reach == _RADII_M[-1] and np.hypot(*solution.step[:2]) + abs(solution.step[_TURN]) < _AT_REST_M:
+            break
     return state, solution
 
 
-def _begin(scene: _Scene, reach: float) -> tuple[_State, float]:
-    """The best place within ``reach`` and how near the second best comes to it, as a share."""
-    tops = peaks(coarse(scene.moving, scene.there, reach), _CANDIDATES)
-    if _second([top.height for top in tops]) <= _CLEAR:
-        return _State(tops[0].shift), _second([top.height for top in tops])
+def _begin(moving: Edges, there: Edges, reach: float) -> tuple[_Scene, _State, float]:
+    """The best place within ``reach``, how near the second best comes to it, as a share, and the scene there."""
+    tops = peaks(coarse(moving, there, reach), _CANDIDATES)
+    second = _second([top.height for top in tops])
+    if second <= _CLEAR:
+        west, east = _about(moving, _AROUND_M)
+        beside = within(there.point, (west + tops[0].shift, east + tops[0].shift))
+        return _scene(moving, chosen(there, beside)), _State(tops[0].shift), second
+    scene = _scene(moving, there)
     # In doubt the sides of the edges have their say too, and small turns, which blur the whole.
     starts: list[tuple[float, _State]] = []
     for turn in (0.0, *np.deg2rad(_TURNS_DEG).tolist()):
@@ -268,10 +321,10 @@ def _begin(scene: _Scene, reach: float) -> tuple[_State, float]:
     starts = sorted(starts, key=lambda start: -start[0])[:_CANDIDATES]
     ended = [end for _, start in starts if (end := _settled(scene, start)) is not None]
     if not ended:
-        return _State(np.zeros(2)), 1.0
+        return scene, _State(np.zeros(2)), 1.0
     state, best = max(ended, key=lambda end: end[1].gain)
     others = [solution.gain for end, solution in ended if np.hypot(*(end.shift - state.shift)) > LOBE_M]
-    return state, float(max(others, default=0.0) / best.gain) if best.gain > 0 else 1.0
+    return scene, state, float(max(others, default=0.0) / best.gain) if best.gain > 0 else 1.0
 
 
 def _second(heights: list[float]) -> float:
@@ -282,8 +335,7 @@ def _second(heights: list[float]) -> float:
 
 def _judged(scene: _Scene, state: _State, second: float, labels: Rows) -> Match | None:
     """The simplest movement that the pairs bear out, and its error."""
-    many = thinned(scene.moving, _MOST_POINTS)
-    pairs = _paired(scene, many, state, _RADII_M[-1])
+    pairs = _paired(scene, scene.moving, state, _RADII_M[-1])
     if pairs is None:
         return None
     solution = _solved(pairs, _SIMILARITY, _RADII_M[-1] / 3, rounds=6)
@@ -294,13 +346,14 @@ def _judged(scene: _Scene, state: _State, second: float, labels: Rows) -> Match 
     grown = abs(growth) > max(_EVIDENT * error[_GROWTH], _LEAST_TURN_M)
     # What is not evident is undone: the gaps open again by what it had closed.
     kept = _State(state.shift, state.turn * turned, state.growth * grown)
-    undone = pairs.design[:, [_TURN, _GROWTH]] @ (state.turn - kept.turn, state.growth - kept.growth)
+    undone = np.array([state.turn - kept.turn, state.growth - kept.growth]) @ pairs.design[[_TURN, _GROWTH]]
     pairs = pairs._replace(gap=pairs.gap + undone)
     free = (*_TRANSLATION, *([_TURN] if turned else []), *([_GROWTH] if grown else []))
     solution = _solved(pairs, free, solution.spread, rounds=6)
     # A turn too small to be evident may still be there, so its error counts.
     variance = np.diag(_covariance(pairs, solution, free))[:2].sum() + error[_TURN] ** 2
-    held = np.linalg.eigvalsh(_normal(pairs.design[:, :2], solution.weight))
+    shift = pairs.design[:2]
+    held = np.linalg.eigvalsh((shift * solution.weight) @ shift.T)
     true = solution.weight > pairs.length / 2
     return Match(
         movement=_movement(scene, _after(kept, solution.step)),
@@ -309,26 +362,51 @@ def _judged(scene: _Scene, state: _State, second: float, labels: Rows) -> Match 
         median_m=float(np.median(np.abs(solution.miss[true]))) if true.any() else float("nan"),
         inset_m=float(solution.step[_INSET]),
         matched_share=float(solution.weight.sum() / pairs.whole),
-        matched=len(np.unique(pairs.of[true])),
+        matched=int(np.count_nonzero(np.bincount(pairs.of[true]))),
         second_peak=second,
-        condition=float(held[0] / held[1]),
+        condition=float(held[0] / max(held[1], 1e-9)),
         model=("translation", "rigid", "similarity")[len(free) - len(_TRANSLATION)],
         radius_m=scene.radius,
-        uneven_m=_uneven(_parts(pairs, solution, _quarters(many), many)),
-        parts=_parts(pairs, solution, labels, many) if len(labels) else (),
+        uneven_m=_uneven(_parts(pairs, solution, _quarters(scene.moving), scene.moving)),
+        parts=_parts(pairs, solution, labels, scene.moving) if len(labels) else (),
     )
 
 
-def _parts(pairs: _Pairs, solution: _Solution, labels: Rows, many: Edges) -> tuple[Part, ...]:
-    return tuple(_part(pairs, solution, label, labels, many) for label in np.unique(labels[many.of]).tolist())
+def _parts(pairs: _Pairs, solution: _Solution, labels: Rows, these: Edges) -> tuple[Part, ...]:
+    """What is left for the outlines of each label."""
+    names, label = np.unique(labels, return_inverse=True)
+    count, mine = len(names), label[pairs.of]
+    whole = np.bincount(label[these.of], these.length, count)
+    weight = np.bincount(mine, solution.weight, count)
+    seen = np.flatnonzero(weight > 0)
+    design = pairs.design[:2]
+    weighted = design * solution.weight
+    normal = np.array([[np.bincount(mine, one * other, count) for one in weighted] for other in design]).T
+    right = np.array([np.bincount(mine, one * solution.miss, count) for one in weighted]).T
+    inverse, step = np.zeros((count, 2, 2)), np.zeros((count, 2))
+    inverse[seen] = np.linalg.inv(_held(normal[seen]))
+    step[seen] = (inverse[seen] @ right[seen, :, None])[..., 0]
+    pull = weighted * (solution.miss - (design * step[mine].T).sum(axis=0))
+    by_outline = np.array([np.bincount(pairs.of, one, len(label)) for one in pull])
+    pulled = (inverse[label] @ by_outline.T[..., None])[..., 0]
+    variance = np.bincount(label, (pulled**2).sum(axis=1), count)
+    return tuple(
+        Part(
+            label=int(names[k]),
+            dx_m=float(step[k, 0]),
+            dy_m=float(step[k, 1]),
+            error_m=float(np.sqrt(variance[k])) if weight[k] > 0 else float("inf"),
+            matched_share=float(weight[k] / whole[k]),
+        )
+        for k in np.flatnonzero(whole).tolist()
+    )
 
 
 def _quarters(these: Edges) -> Rows:
     """Quarter of the village each outline lies in: north or south, east or west of the middle one."""
-    count = np.maximum(np.bincount(these.of), 1)
-    x, y = (np.bincount(these.of, column) / count for column in these.point.T)
-    seen = np.unique(these.of)
-    return np.asarray(2 * (x > np.median(x[seen])) + (y > np.median(y[seen])), dtype=np.intp)
+    count = np.bincount(these.of)
+    x, y = (np.bincount(these.of, column) / np.maximum(count, 1) for column in these.point.T)
+    return np.asarray(2 * (x > np.median(x[count > 0])) + (y > np.median(y[count > 0])), dtype=np.intp)
 
 
 def _uneven(quarters: tuple[Part, ...]) -> float:
@@ -341,32 +419,10 @@ def _uneven(quarters: tuple[Part, ...]) -> float:
     return max(off, default=0.0)
 
 
-def _part(pairs: _Pairs, solution: _Solution, label: int, labels: Rows, many: Edges) -> Part:
-    """What is left for the outlines of one label."""
-    mine = labels[pairs.of] == label
-    whole = float(many.length[labels[many.of] == label].sum())
-    weight = solution.weight[mine]
-    design, miss = pairs.design[mine, :2], solution.miss[mine]
-    if weight.sum() <= 0:
-        return Part(label=label, dx_m=0.0, dy_m=0.0, error_m=float("inf"), matched_share=0.0)
-    step = np.linalg.solve(_normal(design, weight), (design * weight[:, None]).T @ miss)
-    only = pairs._replace(of=pairs.of[mine], design=pairs.design[mine])
-    left = solution._replace(weight=weight, miss=miss - design @ step)
-    variance = np.diag(_covariance(only, left, (0, 1)))
-    return Part(
-        label=label,
-        dx_m=float(step[0]),
-        dy_m=float(step[1]),
-        error_m=float(np.sqrt(variance.sum())),
-        matched_share=float(weight.sum() / whole),
-    )
-
-
 def _covariance(pairs: _Pairs, solution: _Solution, free: Columns) -> Floats:
     """Covariance of the free movements, edges of one outline taken as one."""
-    design = pairs.design[:, free]
-    pull = design * (solution.weight * solution.miss)[:, None]
-    _, owner = np.unique(pairs.of, return_inverse=True)
-    by_outline = np.stack([np.bincount(owner, column) for column in pull.T], axis=1)
-    pulled = np.linalg.inv(_normal(design, solution.weight)) @ by_outline.T
+    design = pairs.design[list(free)]
+    weighted = design * solution.weight
+    by_outline = np.stack([np.bincount(pairs.of, pull) for pull in weighted * solution.miss])
+    pulled = np.linalg.inv(_held(weighted @ design.T)) @ by_outline
     return np.asarray(pulled @ pulled.T)  # a square: rounding makes no variance negative
