@@ -58,8 +58,8 @@ class Blocks(NamedTuple):
     """Blocks, and what runs between each two that touch."""
 
     faces: Faces
-    group: Ints  # n: position of the group polygon, NOWHERE
-    site: Ints  # n: position of the exclusive site, NOWHERE for ordinary land
+    group: Ints  # n: number of its group as `group_numbers` has it, NOWHERE
+    site: Ints  # n: row of the exclusive site, NOWHERE for ordinary land
     pair: Ints  # k: number of two blocks that touch, sorted; see `pair_number`
     natural: Ints  # k: position in NATURAL of what most of their border runs along; NOWHERE if most is none
     natural_share: Floats  # k
@@ -118,9 +118,11 @@ def blocks_of(
     net = noded(mesh, net_of_lines(mesh, np.concatenate(cuts)), apart=_APART)
     faces = faces_of(mesh, net, land)
 
-    patch, group, site = (holders(layer.shapes, faces.inner) for layer in (patches, areas, closed))
+    patch = holders(patches.shapes, faces.inner)
+    group = _at(group_numbers(groups)[areas.row], holders(areas.shapes, faces.inner))
+    site = _at(closed.row, holders(closed.shapes, faces.inner))
     kind = _strip_kinds(survey, patches)
-    strip_kind = np.append(kind, NOWHERE)[patch]
+    strip_kind = _at(kind, patch)
     strip_kind[site != NOWHERE] = NOWHERE
     strip = strip_kind != NOWHERE
     block, strip = _without_crumbs(mesh, faces, strip, site != NOWHERE)
@@ -134,7 +136,7 @@ def blocks_of(
     for rows in (np.flatnonzero(strip), np.flatnonzero(own)):
         rows = rows[seed[rows] != NOWHERE]  # noqa: PLW2901, those that lie on the land
         heir[seed[rows]] = rows
-    traits = [np.append(trait, NOWHERE)[heir] for trait in (patch, group, site)]
+    traits = [_at(trait, heir) for trait in (patch, group, site)]
     at = rows_of(grown.net, halves.net)
     sides = np.append(grown.sides, [[NOWHERE, NOWHERE]], axis=0)[at]
     natural, barrier = _kinds(mesh, halves, sides, traits, faces, strip_kind, lines)
@@ -144,6 +146,18 @@ def blocks_of(
         traits[2],
         *_pairs(sides, lengths(mesh, halves.net), natural, barrier, len(grown.shapes)),
     )
+
+
+def group_numbers(groups: GeoDataFrame | None) -> Ints:
+    """Position of each row's group among all codes in their order: a group may have several rows."""
+    if groups is None:
+        return np.empty(0, dtype=np.int64)
+    return np.unique(groups["group_code"].fillna("").to_numpy(dtype=object), return_inverse=True)[1]
+
+
+def _at(values: Ints, rows: Ints) -> Ints:
+    """Values at some rows, NOWHERE where the row is."""
+    return np.append(values, NOWHERE)[rows]
 
 
 def _strip_kinds(survey: GeoDataFrame | None, patches: Layer) -> Ints:
@@ -196,7 +210,7 @@ def _kinds(
     inner = sides[:, 0] != NOWHERE
     natural, barrier = np.full(n, len(NATURAL)), np.full(n, NOWHERE)
     for trait, name in zip(traits, ("patch", "group", "site"), strict=True):
-        differ = inner & (np.append(trait, NOWHERE)[sides[:, 0]] != np.append(trait, NOWHERE)[sides[:, 1]])
+        differ = inner & (_at(trait, sides[:, 0]) != _at(trait, sides[:, 1]))
         natural[differ] = np.minimum(natural[differ], NATURAL.index(name))
     middle = middles(mesh, halves.net)
     strips = np.flatnonzero(strip_kind != NOWHERE)

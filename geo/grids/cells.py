@@ -84,7 +84,7 @@ def _claim(
     place = rows[tree.query(np.column_stack([inner, of[face] * _APART]))[1]]
     away = shapely.distance(faces.shapes[face], shapely.points(places[place]))
     best = np.lexsort((face, away, place))
-    best = best[np.append(True, place[best][1:] != place[best][:-1])]  # noqa: FBT003
+    best = best[np.append(True, place[best][1:] != place[best][:-1])]
     home[face[best]] = place[best]
     lost = rows[~np.isin(rows, place)]
     if len(lost):  # its cell lies wholly beyond its block: a place on the very border

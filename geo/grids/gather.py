@@ -86,8 +86,8 @@ def _grow(ways: "scipy.sparse.csr_array[np.float64]", seeds: Ints, seed_of: Ints
         return
     _, _, origin = dijkstra(ways, directed=False, indices=seeds, return_predecessors=True, min_only=True)
     reached = (seed_of == NOWHERE) & (origin >= 0)
-    own = np.where(seed_of[origin] == NOWHERE, origin, seed_of[origin])
-    seed_of[reached] = own[reached]
+    origin = origin[reached]
+    seed_of[reached] = np.where(seed_of[origin] == NOWHERE, origin, seed_of[origin])
 
 
 def _prices(

@@ -75,7 +75,7 @@ def halved(mesh: Mesh, faces: Faces, strip: Bools, block: Ints, grows: Bools) ->
         A strip that no growing block touches is a block of its own, numbered
         from the greatest given on.
     """
-    padded = np.append(strip, False)  # noqa: FBT003, beyond the land is no strip
+    padded = np.append(strip, False)
     in_strip = padded[faces.sides]
     number = np.append(block, NOWHERE)[faces.sides]
     plain, rim = ~in_strip.any(axis=1), in_strip.sum(axis=1) == 1
@@ -91,7 +91,7 @@ def halved(mesh: Mesh, faces: Faces, strip: Bools, block: Ints, grows: Bools) ->
         found = rows_of(edge, Net(net.start[outer], net.end[outer]))
         source = np.full(pieces.count, NOWHERE)
         neighbour = np.append(beside, NOWHERE)[found]
-        may = np.append(grows, False)[neighbour]  # noqa: FBT003, nothing grows from beyond the land
+        may = np.append(grows, False)[neighbour]
         source[sides[outer, 1][may]] = block[neighbour[may]]
         label = _labels(mesh, net, sides, chord, source, int(block.max(initial=-1)) + 1)
         rest = np.append(block, NOWHERE)[neighbour]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import scipy.sparse
 import shapely
@@ -44,6 +45,8 @@ from geo.grids.linework import (
 )
 from geo.grids.roads import ROADS, road_distances
 from geo.topology import is_polygonal, parts, repair
+
+Objects = npt.NDArray[np.object_]
 
 _PLACE_M: Final = 0.1  # homes of the same decimetre are at one place
 _OFF_LAND_M: Final = 1.0  # a home further than this from all land of its village is said
@@ -264,7 +267,9 @@ def _restored(mesh: Mesh, shapes: Geometries, world: Geometries) -> Geometries:
         rings, predicate="dwithin", distance=_ROUNDING * mesh.step
     )
     true[spot] = shapely.get_coordinates(
-        shapely.line_interpolate_point(rings[ring], shapely.line_locate_point(rings[ring], shapely.points(true[spot])))
+        shapely.line_interpolate_point(
+            rings[ring], shapely.line_locate_point(rings[ring], shapely.points(true[spot]))
+        )
     )
     vertices = shapely.get_coordinates(rings)
     away, nearest = KDTree(vertices).query(true[spot])
@@ -308,16 +313,22 @@ def _table(  # noqa: PLR0913, PLR0917, all that is known of a unit comes togethe
     # Where no household is counted, its homes count alike; where there is no home, the land itself
     share = np.where(households[home_unit] > 0, given.weight, 1)
     total = np.maximum(np.bincount(home_unit, weights=share, minlength=n), 1)
-    order = np.lexsort((given.xy[:, 1], given.xy[:, 0]))  # sums do not depend on the order of rows
+    order = np.lexsort(
+        (given.weight, given.xy[:, 1], given.xy[:, 0])
+    )  # sums do not depend on the order of rows
     inner = shapely.get_coordinates(shapely.point_on_surface(shapes))
     centre = np.empty((n, 2))
     for k, corner in enumerate((mesh.x, mesh.y)):
         mean = np.bincount(home_unit[order], weights=(share * given.xy[:, k])[order], minlength=n) / total
         centre[:, k] = np.where(number > 0, mean + corner, inner[:, k])
     letter = np.where(units.site != NOWHERE, "X", np.where(number > 0, "H", "E"))
-    at = np.where((units.place != NOWHERE)[:, None], given.places[units.place] + (mesh.x, mesh.y), inner)
+    at = inner.copy()
+    at[units.place != NOWHERE] = given.places[units.place[units.place != NOWHERE]] + np.array(
+        [mesh.x, mesh.y]
+    )
     code = str(village["village_code"].iloc[0])
-    group_of_block = _texts(groups, "group_code", blocks.group)
+    codes = None if groups is None else groups["group_code"].fillna("").sort_values().unique()
+    group_of_block = _texts(codes, blocks.group)
     return pd.DataFrame(
         {
             "unit_key": [f"{code}-{k}{x:.1f},{y:.1f}" for k, (x, y) in zip(letter, at, strict=True)],
@@ -325,7 +336,9 @@ def _table(  # noqa: PLR0913, PLR0917, all that is known of a unit comes togethe
             "homes": number.astype(np.int64),
             "group_code": _groups(homes, home_unit, share, group_of_block[cells.block[units.seed]]),
             "is_exclusive": units.site != NOWHERE,
-            "site_name": _texts(exclusive, "name", units.site),
+            "site_name": _texts(
+                None if exclusive is None or "name" not in exclusive else exclusive["name"], units.site
+            ),
             "geometry": shapes,
             "x": centre[:, 0],
             "y": centre[:, 1],
@@ -333,21 +346,19 @@ def _table(  # noqa: PLR0913, PLR0917, all that is known of a unit comes togethe
     )
 
 
-def _texts(
-    table: GeoDataFrame | None, column: str, rows: Ints
-) -> "np.ndarray[tuple[int], np.dtype[np.object_]]":
-    """A column's text at some rows; empty where there is none."""
-    if table is None or column not in table:
+def _texts(texts: "pd.api.extensions.ExtensionArray | pd.Series[str] | None", rows: Ints) -> Objects:
+    """Texts at some rows; empty where there is none."""
+    if texts is None:
         return np.full(len(rows), "", dtype=object)
-    texts = np.append(table[column].fillna("").astype(str).to_numpy(dtype=object), "")
-    return texts[rows]
+    known = pd.Series(texts, dtype="str").fillna("").to_numpy(dtype=object)
+    return np.append(known, "")[rows]
 
 
 def _groups(
     homes: GeoDataFrame,
     home_unit: Ints,
     share: Ints,
-    otherwise: "np.ndarray[tuple[int], np.dtype[np.object_]]",
+    otherwise: Objects,
 ) -> "pd.Series[str]":
     """Group of most households of each unit; that of its land where no home names one."""
     out = pd.Series(otherwise, dtype="str")
