@@ -381,9 +381,10 @@ def sheets_(
     as_json: AsJson = False,
 ) -> None:
     """按组、村或标准图幅输出 1:2000 图件，附图幅目录和索引图。"""
-    from geo import workspace
+    from geo import memory, workspace
     from geo.sheets import run as sheets
 
+    memory.spare()
     opened = workspace.open(work)
     margin = sheets.LayoutSettings(
         producer=producer,

@@ -31,6 +31,7 @@ _LAYER_OF: Final = {
     "groups": "组界",
     "baseline": "基期",
     "households": "住户",
+    "grid_file": "网格",
 }
 
 

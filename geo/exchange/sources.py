@@ -42,6 +42,7 @@ ROLES: Final = {
         r"村界.*",
     ),
     "groups": (r"ZJQY\d*([-_]\d+)?", r"组级区域.*", r"组界.*"),
+    "grid_file": (r".*网格.*", r"grids?", r"WG\d*([-_]\d+)?"),
     "baseline": (r"DLTB\d*(-\d+)?", r"(\d{6,12}|[\u4e00-\u9fff]+)[_-]?DLTB\d*", r"地类图斑.*", r"DLTB[_-].*"),
 }
 ROLE_TITLES: Final = {
@@ -50,6 +51,7 @@ ROLE_TITLES: Final = {
     "villages": "村级调查区 CJDCQ 或行政区 XZQ",
     "groups": "组级区域 ZJQY",
     "baseline": "基期地类图斑 DLTB",
+    "grid_file": "网格",
 }
 
 
