@@ -101,8 +101,9 @@ def border_error(
     land = require_polygons(patches.geometry.to_numpy(), patches.index, "patches")
     rights = require_polygons(parcels.geometry.to_numpy(), parcels.index, "parcels")
     land, rights = _present(land), _present(rights)
-    hearts = shapely.STRtree(np.asarray(shapely.point_on_surface(rights), dtype=object))
-    at_home = np.unique(hearts.query(land, predicate="contains")[1])
+    around = _meeting(rights, land)
+    hearts = shapely.STRtree(np.asarray(shapely.point_on_surface(rights[around]), dtype=object))
+    at_home = around[np.unique(hearts.query(land, predicate="contains")[1])]
     chosen = _spread(rights, at_home, settings.max_parcels)
     points, owner = shapely.get_coordinates(
         shapely.segmentize(shapely.boundary(rights[chosen]), settings.spacing_m), return_index=True
@@ -110,7 +111,7 @@ def border_error(
     places = shapely.STRtree(np.asarray(shapely.points(points), dtype=object))
     most = 2 * settings.unclear_tolerance_m
     depths = {
-        "相邻地块相互压盖": _overlap(places, chosen[owner], rights, hearts, most),
+        "相邻地块相互压盖": _overlap(places, chosen[owner], rights, most),
         "地块越出耕地图斑": _overstep(places, owner, land, most),
     }
     told = {
@@ -163,20 +164,36 @@ def _spread(shapes: Geometries, rows: Rows, most: int) -> Rows:
     return rows[order[np.linspace(0, len(rows) - 1, most).round().astype(np.intp)]]
 
 
-def _overlap(
-    places: shapely.STRtree, owner: Rows, parcels: Geometries, hearts: shapely.STRtree, most: float
-) -> Floats:
+def _meeting(shapes: Geometries, others: Geometries) -> Rows:
+    """Rows whose bounds meet those of all the others together."""
+    if not len(others):
+        return np.empty(0, dtype=np.intp)
+    west, south, east, north = shapely.total_bounds(others)
+    bounds = shapely.bounds(shapes)
+    meets = (
+        (bounds[:, 0] <= east) & (bounds[:, 2] >= west) & (bounds[:, 1] <= north) & (bounds[:, 3] >= south)
+    )
+    return np.flatnonzero(meets)
+
+
+def _overlap(places: shapely.STRtree, owner: Rows, parcels: Geometries, most: float) -> Floats:
     """How deep each place on a border lies in another parcel; none of pairs that share more than an error."""
-    other, place = places.query(parcels, predicate="contains")
+    around = _meeting(parcels, places.geometries)
+    other, place = places.query(parcels[around], predicate="contains")
+    other = around[other]
     others = owner[place] != other
     place, other = place[others], other[others]
     pair = np.minimum(owner[place], other) * len(parcels) + np.maximum(owner[place], other)
     # Two certificates for one land: the heart of one lies in the other.
-    over, under = hearts.query(parcels, predicate="contains")
-    twins = np.minimum(over, under) * len(parcels) + np.maximum(over, under)
-    single = ~np.isin(pair, twins)
+    pairs, at = np.unique(pair, return_inverse=True)
+    left, right = parcels[pairs // len(parcels)], parcels[pairs % len(parcels)]
+    twins = shapely.contains(left, shapely.point_on_surface(right))
+    twins |= shapely.contains(right, shapely.point_on_surface(left))
+    single = ~twins[at]
     place, other, pair = place[single], other[single], pair[single]
-    return _shallow(shapely.distance(places.geometries[place], shapely.boundary(parcels)[other]), pair, most)
+    asked, at = np.unique(other, return_inverse=True)
+    borders = np.asarray(shapely.boundary(parcels[asked]), dtype=object)
+    return _shallow(shapely.distance(places.geometries[place], borders[at]), pair, most)
 
 
 def _overstep(places: shapely.STRtree, owner: Rows, land: Geometries, most: float) -> Floats:
@@ -186,8 +203,11 @@ def _overstep(places: shapely.STRtree, owner: Rows, land: Geometries, most: floa
     rows = np.flatnonzero(outside)
     if not rows.size:
         return np.empty(0)
-    beyond = places.geometries[rows]
-    depth = shapely.distance(beyond, land[shapely.STRtree(land).nearest(beyond)])
+    depth = np.full(len(rows), np.inf)  # what lies farther off than an error is not looked for
+    (row, _), depth_found = shapely.STRtree(land).query_nearest(
+        places.geometries[rows], max_distance=most, return_distance=True, all_matches=False
+    )
+    depth[row] = depth_found
     return _shallow(depth, owner[rows], most)
 
 

@@ -148,15 +148,26 @@ def _divided(shapes: Geometries, settings: ShapeSettings, widths: _Widths) -> _P
 
     def are_strips(hearts: Geometries) -> npt.NDArray[np.bool_]:
         large = shapely.area(hearts) >= settings.min_strip_area_m2
-        large[large] = ~shapely.is_empty(_grown(hearts[large], -widths.strip / 2))
+        large[large] = has_room(hearts[large])
         return np.asarray(large)
+
+    def has_room(hearts: Geometries) -> npt.NDArray[np.bool_]:
+        return np.asarray(~shapely.is_empty(_grown(hearts, -widths.strip / 2)))
 
     area, width = shapely.area(shapes), mean_width(shapes)
     # Half the width is enough to ask: arms make a block's mean width smaller than its own.
     worth = (area >= settings.min_block_area_m2) & (width >= settings.min_block_width_m / 2)
-    blocks, of_block, rest, of_rest = _opened(shapes, worth, widths.opening, are_blocks, settings)
+    # A web of cracks without room for a strip has none for a wider block: one question settles most.
+    large = (area >= settings.min_strip_area_m2) & (widths.strip <= widths.opening)
+    webs = np.flatnonzero(large & (~worth | (width < settings.min_block_width_m)))
+    narrow = np.zeros(len(shapes), dtype=bool)
+    narrow[webs] = ~has_room(shapes[webs])
+    blocks, of_block, rest, of_rest = _opened(shapes, worth & ~narrow, widths.opening, are_blocks, settings)
     cut = settings.strip_cut_share * widths.strip
-    strips, at, slivers, left = _opened(rest, are_strips(rest), cut, are_strips, settings)
+    asked = np.flatnonzero(~narrow[of_rest])
+    wide = np.zeros(len(rest), dtype=bool)
+    wide[asked] = are_strips(rest[asked])
+    strips, at, slivers, left = _opened(rest, wide, cut, are_strips, settings)
     return _Parts(
         np.concatenate([blocks, strips, slivers]),
         np.concatenate([of_block, of_rest[at], of_rest[left]]),
