@@ -18,6 +18,7 @@ from geo import schema
 from geo.certificate import certificate_line, certificate_text
 from geo.codes import lookup
 from geo.errors import InputError
+from geo.grids.grid_code import listed_names
 from geo.ledger import file_name
 from geo.standards import code_list
 from geo.workbook import Book, Column, save, write_notes, write_table
@@ -166,15 +167,15 @@ def _facts(tables: dict[str, pd.DataFrame]) -> _Facts:
         balance_name=lookup(grids["balance"], code_list("grid_balance")),
         change_name=lookup(grids["change"], code_list("grid_change")),
         parent_name=lookup(grids["parent_code"], names),
-        groups=[_listed(text, groups) for text in grids["group_codes"]],
+        groups=[listed_names(text, groups) for text in grids["group_codes"]],
         near=[
-            _listed(text, names, within=str(own))
+            listed_names(text, names, within=str(own))
             for text, own in zip(grids["neighbours"], grids["village_name"], strict=True)
         ],
     ).sort_values("grid_code", kind="stable", ignore_index=True)
     homes = homes.assign(
         grid_name=lookup(homes["grid_code"], names, _NOWHERE),
-        group_name=[_listed(code, groups) for code in homes["group_code"]],
+        group_name=[listed_names(code, groups) for code in homes["group_code"]],
         located_name=lookup(homes["located_by"], code_list("located_by")),
     ).sort_values(
         ["grid_code", "micro_code", "building", "stair", "household_key"], kind="stable", ignore_index=True
@@ -208,12 +209,6 @@ def _villages(villages: pd.DataFrame, grids: pd.DataFrame, proofs: pd.DataFrame)
     rows = rows.assign(bare=rows["village_name"] == "").sort_values(["village_code", "bare"], kind="stable")
     rows = rows[rows["village_code"].isin(grids["village_code"])].drop_duplicates("village_code")
     return dict(zip(rows["village_code"], rows["village_name"], strict=True))
-
-
-def _listed(codes: str, names: Mapping[str, str], *, within: str = "") -> str:
-    """Names of codes with ``;`` between, without the village's own name before them; a code that has none."""
-    said = [names.get(code, code) for code in codes.split(";") if code]
-    return "、".join(name.removeprefix(within) or name for name in said)
 
 
 def _village_book(book: Book, *, facts: _Facts, code: str) -> None:

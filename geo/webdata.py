@@ -6,7 +6,7 @@ page never hears of a personal column: only the columns named here leave.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import geopandas as gpd
@@ -21,6 +21,9 @@ from geo.area import M2_PER_MU
 from geo.errors import GeometryTypeError, InputError, MismatchError, MissingColumnError, MissingDatumError
 from geo.shifts import corrections, village_notes
 from geo.standards import code_list
+from geo.webgrids import PLACED, with_grids
+
+MAX_HOMES: Final = 100_000  # some 3 MB of a page
 
 Shapes = list[Any]  # per row: polygons of rings of flat steps; or a point; or None
 Objects = npt.NDArray[np.object_]
@@ -50,6 +53,10 @@ _LISTS: Final = {
     "parcel_class": "DKLB",
     "detail_code": "TBXHDM",
     "land_class": "DLBM",
+    "grid_kind": "grid_kind",
+    "balance": "grid_balance",
+    "change": "grid_change",
+    "located_by": "located_by",
 }
 _PIECE_FIELDS: Final = (
     "class_reason",
@@ -78,6 +85,11 @@ _PATCH_FIELDS: Final = (
     "piece_count",
     "is_enclave",
 )
+_GRID_FIELDS: Final = (
+    "households", "homes", "profile", "reason", "change", "predecessors", "group_codes", "village_name",
+    "parent_code", "radius_m", "mean_distance_m", "area_m2", "natural_share", "neighbours",
+)  # fmt: skip
+_HOME_FIELDS: Final = ("households", "building", "stair", "group_code", "located_by")
 SHIFT: Final = "shift_note"  # column of this page only: what the shift of a parcel or a village was
 _FINDING_FIELDS: Final = ("message", "advice", "row_code", "source_file", "source_row", "finding_id")
 
@@ -99,6 +111,8 @@ class LayerKind:
     links: tuple[str, ...] = ()  # columns whose values findings may name
     search: str = ""  # "code", or a second column to be found by
     area: str = ""  # column the legend adds up
+    households: str = ""  # the same, of households
+    label: str = ""  # "piece" or "grid": what is written on the shape itself
 
 
 def _pieces(key: str, title: str, rows: Mapping[str, str], *, show: bool, **style: Any) -> LayerKind:  # noqa: ANN401
@@ -116,6 +130,7 @@ def _pieces(key: str, title: str, rows: Mapping[str, str], *, show: bool, **styl
         links=("piece_code", "piece_key", "patch_code"),
         search="code",
         area="area_m2",
+        label="piece" if show else "",
     )
 
 
@@ -153,6 +168,36 @@ def _findings(severity: str, title: str, color: str, radius: int) -> LayerKind:
     )
 
 
+def _grids(key: str, title: str, rows: Mapping[str, str], *, label: str = "grid", **style: Any) -> LayerKind:  # noqa: ANN401
+    return LayerKind(
+        key=key,
+        title=title,
+        table="grids",
+        rows=rows,
+        style=style,
+        code="grid_code",
+        subtitle=("grid_code", "grid_kind", "balance"),
+        fields=_GRID_FIELDS,
+        links=("grid_code",),
+        search="grid_name",
+        households="households",
+        label=label,
+    )
+
+
+def _homes(key: str, title: str, placed: str, **style: Any) -> LayerKind:  # noqa: ANN401 - Leaflet's options
+    return LayerKind(
+        key=key,
+        title=title,
+        table="households",
+        rows={PLACED: placed},
+        style=style,
+        code="grid_code",
+        fields=_HOME_FIELDS,
+        households="households",
+    )
+
+
 # From the lowest drawn to the highest. Colours of the classes are Okabe and Ito's, told apart by every eye.
 LAYERS: Final = (
     _patches("patches", "集体耕地图斑", "COLLECTIVE", color="#b9c6a3", weight=0.7, fillColor="#e9efd9", fillOpacity=1),
@@ -174,6 +219,16 @@ LAYERS: Final = (
         key="parcels_original", title="承包地块（改正前）", table="parcels_original", code="parcel_code",
         style={"color": "#785ea0", "weight": 0.9, "dashArray": "4 3", "fill": False, "interactive": False},
     ),
+    _grids("grids_in_band", "合格网格", {"grid_kind": "ORDINARY", "balance": "IN_BAND"},
+           color="#1b6b3a", weight=1.6, fillColor="#3f9e5f", fillOpacity=0.42),
+    _grids("grids_under", "不足网格", {"grid_kind": "ORDINARY", "balance": "UNDER"},
+           color="#0b4f8a", weight=1.6, fillColor="#3b8fd4", fillOpacity=0.5),
+    _grids("grids_over", "超出网格", {"grid_kind": "ORDINARY", "balance": "OVER"},
+           color="#8f1d1d", weight=1.6, fillColor="#d9483b", fillOpacity=0.5),
+    _grids("grids_exclusive", "专属网格", {"grid_kind": "EXCLUSIVE"},
+           color="#4d4d4d", weight=1.6, fillColor="#8c8c8c", fillOpacity=0.55),
+    _grids("micro_grids", "微网格", {"grid_kind": "MICRO"}, label="",
+           color="#3a3a3a", weight=0.9, dashArray="4 3", fillColor="#ffffff", fillOpacity=0.05),
     _pieces("slivers", "碎屑", {"piece_shape": "SLIVER"}, show=False,
             color="#8c2d6a", weight=0.8, fillColor="#8c2d6a", fillOpacity=0.5),
     _pieces("strips", "细条", {"piece_shape": "STRIP"}, show=False,
@@ -189,13 +244,19 @@ LAYERS: Final = (
         subtitle=("village_code",), fields=(SHIFT,),
         style={"color": "#46535c", "weight": 1.8, "dashArray": "8 3 2 3", "fill": False, "interactive": False},
     ),
+    _homes("homes", "住户", "1", radius=3.2, color="#fff", weight=0.8, fillColor="#22303a",
+           fillOpacity=0.95, minZoom=15),
+    _homes("homes_lost", "未入网格住户", "0", radius=5, color="#fff", weight=1, fillColor="#b0087a", fillOpacity=1),
     _findings("info", "问题（提示）", "#5b7c99", 4),
     _findings("warning", "问题（警告）", "#e69f00", 5),
     _findings("error", "问题（错误）", "#c1121f", 6),
 )  # fmt: skip
 
 # What is left out first when a county has more polygons than a page can bear; blocks never are.
-_LEAVE_OUT: Final = ("parcels_original", "parcels", "slivers", "strips", "patches")
+_LEAVE_OUT: Final = ("parcels_original", "parcels", "slivers", "strips", "patches", "micro_grids")
+_UNLESS_EMPTY: Final = ("grids_exclusive", "micro_grids", "homes_lost")
+_MAIN_JOB: Final = ("pieces", "patches", "parcels")  # tables that a page of grids alone goes without
+_GRIDS_SHOWN: Final = ("grids_in_band", "grids_under", "grids_over", "grids_exclusive", "homes", "homes_lost")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -206,12 +267,13 @@ class PageLayer:
     count: int
     without_shape: int
     area_m2: float | None
+    households: int | None
     data: dict[str, Any] | None  # None: left out
     bounds: tuple[float, float, float, float] | None  # west, south, east, north
 
 
 def page_layers(
-    tables: Mapping[str, pd.DataFrame], *, max_polygons: int, max_findings: int
+    tables: Mapping[str, pd.DataFrame], *, max_polygons: int, max_findings: int, max_homes: int = MAX_HOMES
 ) -> list[PageLayer]:
     """The layers of the page, lowest first, those that the tables have.
 
@@ -219,15 +281,16 @@ def page_layers(
     ----------
     tables : mapping of layer name to DataFrame or GeoDataFrame
         Layers of a workspace (``columns.csv``); any may be missing but
-        ``pieces``. In any CRS, all on one datum.
-    max_polygons, max_findings : int
-        Above this many, parcels, slivers, strips and patches, in this order,
-        or findings of the lesser severities are left out.
+        ``pieces`` or ``grids``. In any CRS, all on one datum. Where there are
+        grids and no pieces, layers of the main job are left out and grids shown.
+    max_polygons, max_findings, max_homes : int
+        Above this many, parcels, slivers, strips, patches and micro-grids, in
+        this order, findings of the lesser severities, or homes are left out.
 
     Raises
     ------
     InputError
-        If there is no table ``pieces``.
+        If there is no table ``pieces`` and no grid.
     MissingColumnError
         If a table lacks a column the page cannot do without.
     MissingDatumError, MismatchError
@@ -235,14 +298,24 @@ def page_layers(
     GeometryTypeError
         If a polygon layer holds points or lines.
     """
-    if "pieces" not in tables:
+    alone = of_grids_alone(tables)
+    if "pieces" not in tables and not alone:
         raise InputError("缺少图层 pieces（剩余图块）：请先运行 taotu reconcile")
     _check_datum(tables)
-    told = _with_shifts(tables)
-    chosen = [(kind, _rows(kind, told[kind.table])) for kind in LAYERS if kind.table in told]
-    left_out = _left_out(chosen, max_polygons, max_findings)
+    told = with_grids(_with_shifts(tables))
+    if alone:
+        told = {name: table for name, table in told.items() if name not in _MAIN_JOB}
+    kinds = [replace(kind, show=True) if alone and kind.key in _GRIDS_SHOWN else kind for kind in LAYERS]
+    chosen = [(kind, _rows(kind, told[kind.table])) for kind in kinds if kind.table in told]
+    chosen = [(kind, rows) for kind, rows in chosen if len(rows) or kind.key not in _UNLESS_EMPTY]
+    left_out = _left_out(chosen, max_polygons, max_findings, max_homes)
     group_names = _group_names(tables.get("balance"))
     return [_page_layer(kind, rows, group_names, left_out=kind.key in left_out) for kind, rows in chosen]
+
+
+def of_grids_alone(tables: Mapping[str, pd.DataFrame]) -> bool:
+    """Whether a page of these tables is one of grids: there are some, and there is no piece."""
+    return len(tables.get("grids", ())) > 0 and not len(tables.get("pieces", ()))
 
 
 def _with_shifts(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -269,14 +342,17 @@ def _rows(kind: LayerKind, table: pd.DataFrame) -> pd.DataFrame:
     rows = table
     for column, wanted in kind.rows.items():
         rows = rows[rows[column] == wanted]
-    keys = [kind.code, *(name for name in ("finding_id", "source_file", "source_row") if name in rows)]
+    keys = [
+        kind.code,
+        *(name for name in ("household_key", "finding_id", "source_file", "source_row") if name in rows),
+    ]
     return rows.sort_values(keys, kind="stable").reset_index(drop=True)
 
 
 def _left_out(
-    chosen: Sequence[tuple[LayerKind, pd.DataFrame]], max_polygons: int, max_findings: int
+    chosen: Sequence[tuple[LayerKind, pd.DataFrame]], max_polygons: int, max_findings: int, max_homes: int
 ) -> set[str]:
-    counts = {kind.key: len(rows) for kind, rows in chosen if kind.table != "findings"}
+    counts = {kind.key: len(rows) for kind, rows in chosen if "radius" not in kind.style}
     out = set()
     for key in _LEAVE_OUT:
         if sum(counts.values()) > max_polygons and counts.pop(key, 0):
@@ -285,6 +361,7 @@ def _left_out(
     for key in ("findings_info", "findings_warning"):
         if sum(flaws.values()) > max_findings and flaws.pop(key, 0):
             out.add(key)
+    out |= {kind.key for kind, rows in chosen if kind.key == "homes" and len(rows) > max_homes}
     return out
 
 
@@ -292,12 +369,27 @@ def _page_layer(
     kind: LayerKind, rows: pd.DataFrame, group_names: Mapping[str, str], *, left_out: bool
 ) -> PageLayer:
     area = float(rows[kind.area].sum()) if kind.area in rows else None
+    homes = int(rows[kind.households].sum()) if kind.households in rows else None
     if left_out:
-        return PageLayer(kind=kind, count=len(rows), without_shape=0, area_m2=area, data=None, bounds=None)
+        return PageLayer(
+            kind=kind,
+            count=len(rows),
+            without_shape=0,
+            area_m2=area,
+            households=homes,
+            data=None,
+            bounds=None,
+        )
     shapes = _lonlat(kind, rows)
     drawn = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
     origin, steps = _encode(shapes, drawn)
-    points = steps if "radius" in kind.style else _label_points(shapes, drawn, origin)
+    points = (
+        []
+        if "minZoom" in kind.style
+        else steps
+        if "radius" in kind.style
+        else _label_points(shapes, drawn, origin)
+    )
     titles = _titles(kind)
     fields = [name for name in kind.fields if name != SHIFT or (SHIFT in rows and rows[SHIFT].notna().any())]
     names = dict.fromkeys((kind.code, *kind.subtitle, *fields, *kind.links))
@@ -317,7 +409,7 @@ def _page_layer(
         "fields": [(titles.get(name, name), name, _unit(name)) for name in fields],
         "links": kind.links,
         "search": kind.search,
-        "labelled": kind.table == "pieces" and kind.rows.get("piece_shape") == "BLOCK",
+        "labelled": kind.label,
         "origin": origin,
         "shapes": steps,
         "points": points,
@@ -329,6 +421,7 @@ def _page_layer(
         count=len(rows),
         without_shape=int((~drawn).sum()),
         area_m2=area,
+        households=homes,
         data=data,
         bounds=tuple(bounds) if bounds else None,
     )
@@ -342,8 +435,12 @@ def _titles(kind: LayerKind) -> dict[str, str]:
 def _unit(name: str) -> str:
     if name.endswith(("_m2", "_mu")):
         return name[-2:]
-    if name == "group_confidence":
+    if name in {"group_confidence", "natural_share"}:
         return "share"
+    if name in {"radius_m", "mean_distance_m"}:
+        return "m"
+    if name == "households":
+        return "households"
     return "bool" if name.startswith("is_") else ""
 
 

@@ -23,17 +23,19 @@ from folium.template import Template
 from geo import schema
 from geo.atomic import whole_file
 from geo.errors import InputError, OutputError
-from geo.webdata import PageLayer, page_layers
+from geo.webdata import MAX_HOMES, PageLayer, of_grids_alone, page_layers
 from geo.webpanel import legend_name, panel, text
 
 MAX_POLYGONS: Final = 60_000  # a page of more takes many seconds to open on an office computer
 MAX_FINDINGS: Final = 20_000
 TITLE: Final = "剩余耕地图块分布图"
+GRID_TITLE: Final = "网格分布图"
 
 _ASSETS: Final = files("geo") / "webassets"
 _LEAFLET: Final = "leaflet-1.9.4"
 _LEGEND: Final = (
-    "villages", "unconfirmed", "newly_added", "undetermined", "strips", "slivers",
+    "villages", "grids_in_band", "grids_under", "grids_over", "grids_exclusive", "micro_grids", "homes", "homes_lost",
+    "unconfirmed", "newly_added", "undetermined", "strips", "slivers",
     "patches", "patches_state", "patches_share", "parcels", "parcels_original",
     "findings_error", "findings_warning", "findings_info",
 )  # fmt: skip
@@ -92,37 +94,41 @@ class _Start(MacroElement):
     """)
 
 
-def county_map(
+def county_map(  # noqa: PLR0913 - bounds of a page, each by name
     tables: Mapping[str, pd.DataFrame],
     *,
-    title: str = TITLE,
+    title: str | None = None,
     tiles: str | None = None,
     max_polygons: int = MAX_POLYGONS,
     max_findings: int = MAX_FINDINGS,
+    max_homes: int = MAX_HOMES,
 ) -> folium.Map:
     """The county's map: every piece with its class, the reason for it, m² and mu.
 
     Layers: village boundaries, farmland patches by kind, contract parcels (off
     at first, no personal data) and where they lay before a shift was mended
     (off), blocks of each class, strips and slivers (off), findings by severity
-    (off). Beside it totals, the proof of the balance, a list of villages, and a search by code.
+    (off), grids by their balance, micro-grids (off) and homes, which are drawn
+    from close by. Beside it totals, the proof of the balance, a list of villages, and a search by code.
 
     Parameters
     ----------
     tables : mapping of layer name to DataFrame or GeoDataFrame
         Layers of a workspace: ``pieces``, and of ``patches``, ``parcels``, ``parcels_original``,
-        ``shifts``, ``villages``, ``findings``, ``balance`` those there are. In any CRS,
+        ``shifts``, ``villages``, ``findings``, ``balance``, ``grids``, ``grid_villages``,
+        ``households`` those there are; or no ``pieces`` but ``grids``: then it is a map
+        of grids, and layers of the main job are left out. In any CRS,
         all on one datum; shown in that datum's longitude and latitude. Left as
         they are; the order of their rows does not matter.
-    title : str
-        Heading of the page.
+    title : str, optional
+        Heading of the page; `default_title` if it is not given.
     tiles : str, optional
         Address of a county's own tile server, ``http(s)://…/{z}/{x}/{y}``. It
         is then the only outside address; by default there is none.
-    max_polygons, max_findings : int
-        Above this many, parcels, slivers, strips and patches (in this order),
-        or findings of the lesser severities are left out, and the page says
-        so. Blocks never are.
+    max_polygons, max_findings, max_homes : int
+        Above this many, parcels, slivers, strips, patches and micro-grids (in this
+        order), findings of the lesser severities, or homes are left out, and the
+        page says so. Blocks and grids never are.
 
     Returns
     -------
@@ -132,13 +138,15 @@ def county_map(
     Raises
     ------
     InputError
-        If there are no pieces, a column is missing, or ``tiles`` is no web address.
+        If there are neither pieces nor grids, a column is missing, or ``tiles`` is no web address.
     MissingDatumError, MismatchError, GeometryTypeError
         If a layer has no CRS, another datum than the rest, or no polygons.
     """
-    layers = page_layers(tables, max_polygons=max_polygons, max_findings=max_findings)
+    layers = page_layers(tables, max_polygons=max_polygons, max_findings=max_findings, max_homes=max_homes)
+    title = default_title(tables) if title is None else title
     shifts = schema.conform(pd.DataFrame(tables.get("shifts", {})), "shifts")
-    words = panel(layers, tables.get("balance"), shifts, title=title, tiles=bool(tiles))
+    proofs = schema.conform(pd.DataFrame(tables.get("grid_villages", {})), "grid_villages")
+    words = panel(layers, tables.get("balance"), shifts, proofs, title=title, tiles=bool(tiles))
     host = _host(tiles)
     bounds = _bounds(layers)
     county = folium.Map(
@@ -173,6 +181,11 @@ def county_map(
     for number, element in enumerate(_tree(figure)):
         element._id = f"{number:x}"  # noqa: SLF001 - branca draws it at random and has no other way to set it
     return county
+
+
+def default_title(tables: Mapping[str, pd.DataFrame]) -> str:
+    """What a page of these tables is called: a map of grids if there are no pieces but grids."""
+    return GRID_TITLE if of_grids_alone(tables) else TITLE
 
 
 def page(county: folium.Map) -> str:

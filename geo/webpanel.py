@@ -7,11 +7,12 @@ are made of the sums.
 import html
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 
 from geo.area import M2_PER_MU
+from geo.certificate import certificate_line
 from geo.shifts import village_notes
 from geo.webdata import PageLayer
 
@@ -22,6 +23,7 @@ _TERMS: Final = (
     ("sliver_m2", "碎屑"),
 )
 _BESIDE: Final = (("state_m2", "国有耕地"), ("share_based_m2", "确股村耕地"))
+_BALANCES: Final = ("grids_in_band", "grids_under", "grids_over", "grids_exclusive")
 _BLOCKS: Final = ("unconfirmed", "newly_added", "undetermined")
 
 
@@ -53,35 +55,52 @@ def swatch(layer: PageLayer) -> str:
 
 def legend_name(layer: PageLayer) -> str:
     """The layer's line in the layer control: picture, title, count and mu."""
-    unit = "个" if layer.kind.table == "villages" else "条" if layer.kind.table == "findings" else "块"
+    unit = (
+        "个"
+        if layer.kind.table in {"villages", "grids"}
+        else "处"
+        if layer.kind.table == "households"
+        else "条"
+        if layer.kind.table == "findings"
+        else "块"
+    )
     amount = f"{layer.count:,} {unit}"
     if layer.area_m2 is not None:
         amount += f" · {mu(layer.area_m2)} 亩"
+    if layer.households is not None:
+        amount += f" · {layer.households:,} 户"
+    if "minZoom" in layer.kind.style:
+        amount += "（放大后显示）"
     return f'{swatch(layer)}{text(layer.kind.title)}<span class="amount">{amount}</span>'
 
 
-def panel(
+def panel(  # noqa: PLR0913 - a panel is what is beside the map
     layers: Sequence[PageLayer],
     balance: pd.DataFrame | None,
     shifts: pd.DataFrame,
+    proofs: pd.DataFrame,
     *,
     title: str,
     tiles: bool,
 ) -> str:
-    """The whole side panel."""
+    """The whole side panel; ``proofs`` is layer ``grid_villages``."""
     noted = village_notes(shifts)
+    has_pieces = any(layer.kind.table == "pieces" for layer in layers)
+    has_grids = any(layer.kind.table == "grids" for layer in layers)
+    sought = ["图块编号、图斑编码"] * has_pieces + ["网格编码、网格名称"] * has_grids
     search = (
         '<form id="search" role="search"><input type="search" autocomplete="off"'
-        ' placeholder="图块编号、图斑编码或村名" aria-label="查找图块、图斑或村">'
+        f' placeholder="{"、".join(sought)}或村名" aria-label="查找图块、图斑、网格或村">'
         '<button type="submit">查找</button><ul id="found"></ul></form>'
     )
     parts = [
         f"<header><h1>{text(title)}</h1>{search}</header>",
         _notes(layers, shifts, noted),
-        _classes(layers),
-        _balance(balance),
-        _villages(balance, noted),
-        _facts(tiles=tiles),
+        _classes(layers) if has_pieces else "",
+        _balance(balance) if has_pieces else "",
+        _grids(layers, proofs) if has_grids else "",
+        _villages(balance, noted) if has_pieces else _grid_villages(proofs),
+        _facts(tiles=tiles, has_pieces=has_pieces),
         '<footer><button type="button" id="print">打印本图</button></footer>',
     ]
     fold = '<button type="button" id="fold" title="收起或展开侧栏" aria-label="收起或展开侧栏">◂▸</button>'
@@ -183,18 +202,83 @@ def _villages(balance: pd.DataFrame | None, noted: Mapping[str, str]) -> str:
     )
 
 
+def _grids(layers: Sequence[PageLayer], proofs: pd.DataFrame) -> str:
+    """Grids by balance, and what is proved of them in the county."""
+    lines, count, households = [], 0, 0
+    for layer in layers:
+        if layer.kind.key not in _BALANCES:
+            continue
+        if layer.count or layer.kind.key == _BALANCES[0]:
+            lines.append(_grid_line(f"{swatch(layer)}{layer.kind.title}", layer.count, layer.households or 0))
+        count, households = count + layer.count, households + (layer.households or 0)
+    lines.append(_grid_line("网格合计", count, households, css="sum"))
+    lines += [
+        _grid_line(f"{swatch(layer)}{layer.kind.title}", layer.count, layer.households or 0, css="beside")
+        for layer in layers
+        if layer.kind.key in {"micro_grids", "homes_lost"} and layer.count
+    ]
+    head = "<thead><tr><th>规模</th><th>个数</th><th>户数</th></tr></thead>"
+    return (
+        f'<h2>网格</h2><table class="classes">{head}<tbody>{"".join(lines)}</tbody></table>{_proof(proofs)}'
+    )
+
+
+def _grid_line(name: str, count: int, households: int, css: str = "") -> str:
+    return f'<tr class="{css}"><td>{name}</td><td>{count:,}</td><td>{households:,}</td></tr>'
+
+
+def _proof(proofs: pd.DataFrame) -> str:
+    if proofs.empty:
+        return ""
+    good = int((proofs["misses"].fillna(0) == 0).sum())
+    proved = int(
+        ((proofs["misses"] > 0) & (proofs["misses"] <= proofs["least_misses"])).fillna(value=False).sum()
+    )
+    said = f"{len(proofs)} 个村中 {good} 个村的网格全部合格"
+    if proved:
+        said += f"，{proved} 个村的超限户数已证明不能更少"
+    gaps = proofs["gap"].dropna()
+    if len(gaps):
+        said += f"；各村距离与可能的最优相差：中位 {gaps.median():.2%}，最大 {gaps.max():.2%}"
+    return f'<p class="proof">{said}</p>'
+
+
+def _grid_villages(proofs: pd.DataFrame) -> str:
+    rows = proofs.sort_values("village_code", kind="stable")
+    if rows.empty:
+        return ""
+    lines = [
+        f'<tr tabindex="0" data-village="{text(row["village_code"])}" title="{text(certificate_line(row))}">'
+        f"<td>{text(row['village_name'] if isinstance(row['village_name'], str) else row['village_code'])}</td>"
+        f"<td>{_whole(row['households'])}</td><td>{_whole(row['in_band'])} / {_whole(row['grids'])}</td></tr>"
+        for _, row in rows.iterrows()
+    ]
+    head = "<thead><tr><th>村（点击定位）</th><th>户数</th><th>合格 / 网格</th></tr></thead>"
+    return (
+        '<section class="villages"><h2>各村</h2>'
+        f"<table>{head}<tbody>{''.join(lines)}</tbody></table></section>"
+    )
+
+
+def _whole(number: Any) -> str:  # noqa: ANN401 - a cell
+    return "—" if pd.isna(number) else f"{number:,}"
+
+
 def _mark(words: str | None) -> str:
     """A sign before the name of a village whose parcels were moved, or are in doubt."""
     return f'<small class="mark" title="{text(words)}">偏</small>' if words else ""
 
 
-def _facts(*, tiles: bool) -> str:
+def _facts(*, tiles: bool, has_pieces: bool) -> str:
     base = (
         "底图来自本县指定的瓦片服务，其余内容均在本文件内。"
         if tiles
         else "本页不联网，所有内容均在本文件内。"
     )
-    return (
-        f'<div class="facts"><p>{base}</p><p>坐标为 CGCS2000 经纬度，只供显示；面积以三调图斑面积（TBMJ）平差后的'
-        "椭球面积为准，亩由 m² 换算（1 亩 = 2000/3 m²）。</p></div>"
+    shown = (
+        "坐标为 CGCS2000 经纬度，只供显示；面积以三调图斑面积（TBMJ）平差后的"
+        "椭球面积为准，亩由 m² 换算（1 亩 = 2000/3 m²）。"
+        if has_pieces
+        else "坐标为经纬度，网格边线为显示作了简化；面积为椭球面积，完整边线见工作区文件。"
     )
+    return f'<div class="facts"><p>{base}</p><p>{shown}</p></div>'

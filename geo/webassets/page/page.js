@@ -3,7 +3,7 @@
 const taotu = (() => {
   "use strict";
   const UNIT = 1e7; // coordinates come as whole 1e-7 degrees, each the step from the one before
-  const LABEL_ZOOM = 15, LABELS_AT_ONCE = 150;
+  const LABEL_ZOOM = 15, GRID_LABEL_ZOOM = 13, LABELS_AT_ONCE = 150, DOTS_AT_ONCE = 4000;
   const data = JSON.parse(document.getElementById("taotu-data").textContent);
   const groups = {};
   let map, card, lit, names, pieceNames, findingsByCode;
@@ -78,22 +78,13 @@ const taotu = (() => {
     onAdd(onMap) {
       if (!map) return; // the view is not set yet: drawn by start, once
       if (!this.byRow.length) this.build();
+      if (this.layer.style.minZoom) this.refresh();
       L.FeatureGroup.prototype.onAdd.call(this, onMap);
       resize();
     },
     build() {
-      const { shapes, origin, style } = this.layer;
-      const look = { ...style, renderer: canvas, height: data.order.indexOf(this.key) };
-      shapes.forEach((shape, i) => {
-        if (!shape) return;
-        const feature = style.radius
-          ? L.circleMarker([(origin[1] + shape[1]) / UNIT, (origin[0] + shape[0]) / UNIT], look)
-          : L.polygon(rings(shape, origin), look);
-        feature.row = i;
-        feature.key = this.key;
-        this.byRow[i] = feature;
-        this.addLayer(feature);
-      });
+      const { shapes, style } = this.layer;
+      if (!style.minZoom) shapes.forEach((shape, i) => shape && this.draw(i));
       if (style.interactive === false) return;
       this.on("click", (event) => {
         L.DomEvent.stopPropagation(event);
@@ -103,8 +94,40 @@ const taotu = (() => {
       this.on("mouseout", (event) => event.layer !== lit && light(event.layer, false));
       this.bindTooltip((feature) => this.tip(feature.row), { sticky: true, opacity: 0.95 });
     },
+    draw(i) {
+      const { shapes, origin, style } = this.layer, shape = shapes[i];
+      const look = { ...style, renderer: canvas, height: data.order.indexOf(this.key) };
+      const feature = style.radius
+        ? L.circleMarker([(origin[1] + shape[1]) / UNIT, (origin[0] + shape[0]) / UNIT], look)
+        : L.polygon(rings(shape, origin), look);
+      feature.row = i;
+      feature.key = this.key;
+      this.byRow[i] = feature;
+      this.addLayer(feature);
+    },
+    // Homes are too many to be drawn at once: only those in view, and only from close by.
+    refresh() {
+      const { shapes, origin, style } = this.layer;
+      const view = map.getBounds().pad(0.2), near = map.getZoom() >= style.minZoom, keep = new Set();
+      const west = view.getWest() * UNIT - origin[0], east = view.getEast() * UNIT - origin[0];
+      const south = view.getSouth() * UNIT - origin[1], north = view.getNorth() * UNIT - origin[1];
+      for (let i = 0; near && i < shapes.length && keep.size < DOTS_AT_ONCE; i += 1) {
+        const shape = shapes[i];
+        if (shape && shape[0] >= west && shape[0] <= east && shape[1] >= south && shape[1] <= north) keep.add(i);
+      }
+      this.eachLayer((dot) => {
+        if (keep.has(dot.row) || dot === lit) return;
+        this.removeLayer(dot);
+        delete this.byRow[dot.row];
+      });
+      for (const i of keep) if (!this.byRow[i]) this.draw(i);
+    },
     tip(row) {
       const { columns, title } = this.layer;
+      if (columns.households) {
+        const name = columns.grid_name ? value(this.layer, "grid_name", row) : null;
+        return `${text(name || value(this.layer, this.layer.key, row) || title)}　${value(this.layer, "households", row) ?? "—"} 户`;
+      }
       if (columns.area_mu) return `${text(value(this.layer, this.layer.key, row))}　${figure(value(this.layer, "area_mu", row))} 亩`;
       if (columns.message) return text(value(this.layer, "title", row));
       return `${text(title)}　${text(value(this.layer, this.layer.key, row))}`;
@@ -138,6 +161,8 @@ const taotu = (() => {
     if (raw === null || raw === undefined || raw === "") return null;
     if (fieldKind === "m2") return `${figure(raw)} m²`;
     if (fieldKind === "mu") return `${figure(raw)} 亩`;
+    if (fieldKind === "m") return `${raw.toFixed(0)} m`;
+    if (fieldKind === "households") return `${raw} 户`;
     if (fieldKind === "share") return `${(raw * 100).toFixed(0)} %`;
     if (fieldKind === "bool") return raw ? "是" : "否";
     return String(raw);
@@ -185,7 +210,7 @@ const taotu = (() => {
     const button = card.getElement().querySelector(".leaflet-popup-close-button");
     if (button) button.setAttribute("aria-label", "关闭");
     const layer = data.layers[key];
-    if (layer.table === "pieces") remember(value(layer, layer.key, row));
+    if (layer.table === "pieces" || layer.table === "grids") remember(value(layer, layer.key, row));
   }
 
   // The address then names the open piece; a page shown inside a notebook has no address to change.
@@ -318,18 +343,22 @@ const taotu = (() => {
         if (free(taken, map.latLngToLayerPoint(place), name.length * 16, 20)) nameLabel(place, "village-name", [name]).addTo(names);
       }
     }
-    if (map.getZoom() < LABEL_ZOOM) return;
+    if (map.getZoom() < Math.min(LABEL_ZOOM, GRID_LABEL_ZOOM)) return;
     let room = LABELS_AT_ONCE;
     for (const key of data.order) {
       const layer = data.layers[key];
-      if (!layer.labelled || !map.hasLayer(groups[key])) continue;
+      const ofGrid = layer.labelled === "grid";
+      if (!layer.labelled || !map.hasLayer(groups[key]) || map.getZoom() < (ofGrid ? GRID_LABEL_ZOOM : LABEL_ZOOM)) continue;
       for (let i = 0; i < layer.count && room > 0; i += 1) {
         const place = centre(key, i);
         if (!place || !view.contains(place)) continue;
         const bounds = groups[key].byRow[i].getBounds();
         const size = map.latLngToLayerPoint(bounds.getSouthEast()).subtract(map.latLngToLayerPoint(bounds.getNorthWest()));
         if (size.x < 52 || size.y < 30 || !free(taken, map.latLngToLayerPoint(place), 64, 30)) continue;
-        nameLabel(place, "piece-name", [value(layer, "piece_code", i).slice(15), `${figure(value(layer, "area_mu", i))} 亩`]).addTo(pieceNames);
+        const lines = ofGrid
+          ? [value(layer, "grid_code", i).slice(12), `${value(layer, "households", i) ?? "—"} 户`]
+          : [value(layer, "piece_code", i).slice(15), `${figure(value(layer, "area_mu", i))} 亩`];
+        nameLabel(place, ofGrid ? "piece-name grid-name" : "piece-name", lines).addTo(pieceNames);
         room -= 1;
       }
     }
@@ -343,6 +372,15 @@ const taotu = (() => {
     }
   }
   const pointRadius = (radius) => radius * (map.getZoom() < LABEL_ZOOM ? 0.5 : 1);
+
+  function dots() {
+    const groupsOfDots = Object.values(groups).filter((group) => group.layer.style.minZoom && map.hasLayer(group));
+    groupsOfDots.forEach((group) => group.refresh());
+    if (groupsOfDots.length) {
+      stack();
+      resize();
+    }
+  }
 
   function home() {
     const legend = map.getContainer().querySelector(".leaflet-control-layers");
@@ -388,6 +426,7 @@ const taotu = (() => {
     for (const group of Object.values(groups)) if (map.hasLayer(group)) group.onAdd(map);
     stack();
     map.on("layeradd layerremove", (event) => { if (event.layer instanceof CompactLayer) { stack(); label(); } });
+    map.on("moveend", dots);
     map.on("moveend", label);
     map.on("popupclose", () => {
       remember("");
