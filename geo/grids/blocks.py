@@ -48,8 +48,11 @@ STRIPS: Final = {
     "1107": "ditch",
 }  # land classes (TD/T 1057-2020) that are long and narrow, by their first four digits
 _APART: Final = 32  # steps of the mesh: the middle of a strip has room even in its thinnest end
+_STREET_M: Final = 12.0  # plots leave less than this on either side of a street's line
+_STREETS: Final = ("highway", "road", "lane")
 _CRUMB_M: Final = 1.0  # a block narrower than this is what two drawings of one line leave between them
 _DECK_M: Final = 15.0  # a barrier goes on where a bridge or culvert less than twice as long interrupts it
+_SAMPLES: Final = np.array([0.15, 0.5, 0.85])  # where along a crossing it is looked
 _ON_LINE_M: Final = 1e-3
 _MOST: Final = 0.5  # of a common border
 
@@ -93,6 +96,7 @@ def blocks_of(
     mesh: Mesh,
     land: Geometries,
     *,
+    homes: Geometries,
     survey: GeoDataFrame | None,
     lines: GeoDataFrame | None,
     groups: GeoDataFrame | None,
@@ -106,6 +110,8 @@ def blocks_of(
     mesh : Mesh
     land : array of Polygon
         The village, in metres from the mesh's corner.
+    homes : array of Point
+        In the same metres; narrow land beside a road line is a street's only if no home stands on it.
     survey, lines, groups, sites, cut_by : GeoDataFrame, optional
         In the CRS of the village: patches (land_class), lines (kind), polygons
         of groups, of exclusive sites, and lines that are borders of nothing natural.
@@ -123,6 +129,11 @@ def blocks_of(
     site = _at(closed.row, holders(closed.shapes, faces.inner))
     kind = _strip_kinds(survey, patches)
     strip_kind = _at(kind, patch)
+    if lines is not None:
+        lived_on = holders(faces.shapes, homes)
+        free = (patch == NOWHERE) & ~np.isin(np.arange(len(patch)), lived_on)
+        street = _street_kinds(mesh, faces, lines)
+        strip_kind[free] = street[free]
     strip_kind[site != NOWHERE] = NOWHERE
     strip = strip_kind != NOWHERE
     block, strip = _without_crumbs(mesh, faces, strip, site != NOWHERE)
@@ -166,6 +177,28 @@ def _strip_kinds(survey: GeoDataFrame | None, patches: Layer) -> Ints:
         return np.empty(0, dtype=np.int64)
     classes = survey["land_class"].fillna("").str[:4].to_numpy(dtype=object)[patches.row]
     return np.array([NATURAL.index(STRIPS[c]) if c in STRIPS else NOWHERE for c in classes], dtype=np.int64)
+
+
+def _street_kinds(mesh: Mesh, faces: Faces, lines: GeoDataFrame) -> Ints:
+    """Position in NATURAL of the road line each narrow face lies along: what plots leave on either side of it."""
+    out = np.full(len(faces.shapes), len(NATURAL))
+    rows, code = _along(mesh, faces.net, lines)
+    road = np.isin(code, [NATURAL.index(kind) for kind in _STREETS])
+    for side in (0, 1):
+        beside = faces.sides[rows[road], side]
+        known = beside != NOWHERE
+        np.minimum.at(out, beside[known], code[road][known])
+    narrow = 2 * shapely.area(faces.shapes) < _STREET_M * shapely.length(faces.shapes)
+    return np.where(narrow & (out < len(NATURAL)), out, NOWHERE)
+
+
+def _along(mesh: Mesh, net: Net, lines: GeoDataFrame) -> tuple[Ints, Ints]:
+    """Segments that lie on lines, and the position in NATURAL of each line's kind; a segment may come again."""
+    code = np.array([NATURAL.index(k) if k in NATURAL else len(NATURAL) for k in lines["kind"].fillna("")])
+    spots = middles(mesh, net, np.arange(len(net.start)))
+    shapes = _on_lines(local(lines.geometry.to_numpy(), mesh))
+    line, row = shapely.STRtree(spots).query(shapes, predicate="dwithin", distance=_ON_LINE_M)
+    return row.astype(np.int64), code[line]
 
 
 def _without_crumbs(mesh: Mesh, faces: Faces, strip: Bools, site: Bools) -> tuple[Ints, Bools]:
@@ -212,34 +245,40 @@ def _kinds(
     for trait, name in zip(traits, ("patch", "group", "site"), strict=True):
         differ = inner & (_at(trait, sides[:, 0]) != _at(trait, sides[:, 1]))
         natural[differ] = np.minimum(natural[differ], NATURAL.index(name))
-    middle = middles(mesh, halves.net)
     strips = np.flatnonzero(strip_kind != NOWHERE)
     rows = np.flatnonzero(halves.inside & inner)
     if len(rows):
-        where = np.append(strips, NOWHERE)[holders(faces.shapes[strips], middle[rows])]
+        where = _at(strips, holders(faces.shapes[strips], middles(mesh, halves.net, rows)))
         natural[rows] = np.minimum(natural[rows], np.where(where == NOWHERE, len(NATURAL), strip_kind[where]))
         cut = rows[halves.chord[rows, 0] >= 0]
-        ends = halves.chord[cut]
-        share = np.array([0.1, 0.3, 0.5, 0.7, 0.9])[:, None, None]
-        spots = shapely.points(places(mesh, ends[:, 0]) * (1 - share) + places(mesh, ends[:, 1]) * share)
         for code in reversed(range(len(BARRIERS))):
-            shapes = faces.shapes[strip_kind == code]
-            if len(shapes):
-                wide = shapely.union_all(shapely.buffer(shapes, _DECK_M, quad_segs=2))
-                wide = shapely.get_parts(shapely.buffer(wide, 0.1 - _DECK_M, quad_segs=2))
-                hit = holders(wide, spots.reshape(-1)).reshape(spots.shape) != NOWHERE
-                barrier[cut[hit.any(axis=0)]] = code
+            if (strip_kind == code).any():
+                barrier[cut[_crosses(mesh, halves.chord[cut], faces.shapes[strip_kind == code])]] = code
     if lines is not None and len(lines):
-        shapes = local(lines.geometry.to_numpy(), mesh)
-        code = np.array(
-            [NATURAL.index(k) if k in NATURAL else len(NATURAL) for k in lines["kind"].fillna("")]
-        )
-        row, line = shapely.STRtree(shapes).query(middle, predicate="dwithin", distance=_ON_LINE_M)
-        np.minimum.at(natural, row, code[line])
-        on = code[line] < len(BARRIERS)
-        barrier[row[on]] = code[line][on]
+        row, code = _along(mesh, halves.net, lines)
+        np.minimum.at(natural, row, code)
+        on = code < len(BARRIERS)
+        np.maximum.at(barrier, row[on], code[on])
     natural[natural == len(NATURAL)] = NOWHERE
     return natural, barrier
+
+
+def _crosses(mesh: Mesh, chord: Ints, barrier: Geometries) -> Bools:
+    """Whether crossings of a strip cross a barrier, on a bridge too."""
+    wide = shapely.union_all(shapely.buffer(barrier, _DECK_M, quad_segs=2))
+    whole = shapely.get_parts(shapely.buffer(wide, 0.1 - _DECK_M, quad_segs=2))
+    share = _SAMPLES[:, None, None]
+    xy = places(mesh, chord[:, 0]) * (1 - share) + places(mesh, chord[:, 1]) * share
+    spots = np.asarray(shapely.points(xy.reshape(-1, 2)), dtype=object)
+    return (holders(whole, spots).reshape(len(share), -1) != NOWHERE).any(axis=0)
+
+
+def _on_lines(shapes: Geometries) -> Geometries:
+    """Shapes as lines: of polygons their outlines."""
+    area = shapely.get_dimensions(shapes) == 2  # noqa: PLR2004, land has two dimensions
+    out = shapes.copy()
+    out[area] = shapely.boundary(shapes[area])
+    return out
 
 
 def _pairs(

@@ -14,6 +14,7 @@ from geo.grids.linework import (
     Geometries,
     Ints,
     Mesh,
+    Net,
     faces_of,
     holders,
     joined_nets,
@@ -65,13 +66,22 @@ def cells_of(mesh: Mesh, blocks: Faces, places: Floats, block: Ints, whole: Bool
         shapes = blocks.shapes[busy[count > 1]]
         edges = shapely.voronoi_polygons(spots, extend_to=shapely.envelope(shapes), only_edges=True)
         cuts = shapely.intersection(edges, shapes)
-        faces = faces_of(mesh, noded(mesh, joined_nets(blocks.net, net_of_lines(mesh, cuts))), land)
+        # Only what may meet a cut is noded anew
+        near = np.append(np.isin(np.arange(len(blocks.shapes)), busy[count > 1]), False)[blocks.sides].any(
+            axis=1
+        )  # noqa: FBT003
+        met = noded(mesh, joined_nets(_rows(blocks.net, near), net_of_lines(mesh, cuts)))
+        faces = faces_of(mesh, joined_nets(_rows(blocks.net, ~near), met), land)
         of = holders(blocks.shapes, faces.inner)
     home = np.full(len(faces.shapes), NOWHERE)
     stand_in = np.arange(len(places))
     if len(rows):
         _claim(faces, of, places, block, rows, home, stand_in)
     return Cells(faces, of, home, stand_in)
+
+
+def _rows(net: Net, rows: Bools) -> Net:
+    return Net(net.start[rows], net.end[rows])
 
 
 def _claim(

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import shapely
 
 from geo.errors import BalanceError
+from geo.grids.kernel import compiled
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -143,13 +144,54 @@ def noded(mesh: Mesh, net: Net, *, apart: int = 1) -> Net:
         Points and segments that do not touch are at least half so many steps of
         the mesh apart: room for points to be set between them later.
     """
-    lines = shapely.get_parts(shapely.line_merge(shapely.multilinestrings(_strings(mesh, net))))
-    return net_of_lines(mesh, shapely.get_parts(shapely.union_all(lines, grid_size=apart * mesh.step)))
+    return net_of_lines(
+        mesh, shapely.get_parts(shapely.union_all(chained(mesh, net), grid_size=apart * mesh.step))
+    )
 
 
-def _strings(mesh: Mesh, net: Net) -> Geometries:
-    pairs = np.stack([places(mesh, net.start), places(mesh, net.end)], axis=1)
-    return shapely.linestrings(pairs)
+def chained(mesh: Mesh, net: Net) -> Geometries:
+    """Segments as lines as long as they can be: up to points where not just two meet, or all around."""
+    corners, number = np.unique(np.concatenate([net.start, net.end]), return_inverse=True)
+    m = len(net.start)
+    at = np.argsort(number, kind="stable")
+    begin = np.searchsorted(number[at], np.arange(len(corners) + 1))
+    order, first = _walked(number[:m], number[m:], at % max(m, 1), begin)
+    line = np.repeat(np.arange(len(first) - 1), np.diff(first))
+    return np.asarray(shapely.linestrings(places(mesh, corners[order]), indices=line), dtype=object)
+
+
+@compiled
+def _walked(start: Ints, end: Ints, segment: Ints, begin: Ints) -> tuple[Ints, Ints]:
+    """Points along each chain of segments, one chain after the other, and where each begins.
+
+    ``segment[begin[p] : begin[p + 1]]`` are the segments that meet in point p.
+    """
+    m = len(start)
+    order, first = np.empty(2 * m, dtype=np.int64), np.empty(m + 1, dtype=np.int64)
+    used = np.zeros(m, dtype=np.bool_)
+    size, lines = 0, 0
+    for around in range(2):  # chains between points where not just two meet; then closed ones
+        for p in range(len(begin) - 1):
+            if (begin[p + 1] - begin[p] == 2) != (around == 1):  # noqa: PLR2004, a chain goes on where two meet
+                continue
+            for k in range(begin[p], begin[p + 1]):
+                s = segment[k]
+                if used[s]:
+                    continue
+                first[lines] = size
+                lines += 1
+                here = p
+                order[size] = here
+                size += 1
+                while not used[s]:
+                    used[s] = True
+                    here = end[s] if start[s] == here else start[s]
+                    order[size] = here
+                    size += 1
+                    if begin[here + 1] - begin[here] == 2:  # noqa: PLR2004, the same
+                        s = segment[begin[here]] if segment[begin[here]] != s else segment[begin[here] + 1]
+    first[lines] = size
+    return order[:size], first[: lines + 1]
 
 
 def faces_of(mesh: Mesh, net: Net, land: Geometries) -> Faces:
@@ -205,8 +247,7 @@ def between(start: Ints, end: Ints, owner: Ints) -> tuple[Net, Ints]:
 
 def enclosed(mesh: Mesh, net: Net) -> Geometries:
     """All polygons a noded net encloses, in no order."""
-    lines = shapely.get_parts(shapely.line_merge(shapely.multilinestrings(_strings(mesh, net))))
-    return shapely.get_parts(shapely.polygonize(lines))
+    return shapely.get_parts(shapely.polygonize(chained(mesh, net)))
 
 
 def lengths(mesh: Mesh, net: Net) -> Floats:
@@ -215,9 +256,11 @@ def lengths(mesh: Mesh, net: Net) -> Floats:
     return np.hypot(gap[:, 0], gap[:, 1])
 
 
-def middles(mesh: Mesh, net: Net) -> Geometries:
-    """Middle point of each segment."""
-    return shapely.points((places(mesh, net.start) + places(mesh, net.end)) / 2)
+def middles(mesh: Mesh, net: Net, rows: Ints) -> Geometries:
+    """Middle point of some segments."""
+    return np.asarray(
+        shapely.points((places(mesh, net.start[rows]) + places(mesh, net.end[rows])) / 2), dtype=object
+    )
 
 
 def holders(areas: Geometries, spots: Geometries, predicate: str = "intersects") -> Ints:

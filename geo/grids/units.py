@@ -168,8 +168,10 @@ def land_units(  # noqa: PLR0913, land has many properties
     mesh = mesh_of(world)
     land = local(world, mesh)
     given = _homes(_in_crs_of(village, homes), mesh)
-    blocks = blocks_of(mesh, land, survey=survey, lines=lines, groups=groups, sites=exclusive, cut_by=cut_by)
-    spots = shapely.points(given.exact)
+    spots = np.asarray(shapely.points(given.exact), dtype=object)
+    blocks = blocks_of(
+        mesh, land, homes=spots, survey=survey, lines=lines, groups=groups, sites=exclusive, cut_by=cut_by
+    )
     block = holders(blocks.faces.shapes, spots)
     off = block == NOWHERE
     block[off] = shapely.STRtree(blocks.faces.shapes).nearest(spots[off])
@@ -259,27 +261,32 @@ def _restored(mesh: Mesh, shapes: Geometries, world: Geometries) -> Geometries:
     Points that came from a vertex of the border are that vertex again, to the
     last bit, and others on it lie on its line.
     """
-    corner = np.array([mesh.x, mesh.y])
-    rings = shapely.get_rings(world)
+    near = _ROUNDING * mesh.step
     spots, place = np.unique(shapely.get_coordinates(shapes), axis=0, return_inverse=True)
-    true = spots + corner
-    ring, spot = shapely.STRtree(shapely.points(true)).query(
-        rings, predicate="dwithin", distance=_ROUNDING * mesh.step
-    )
-    true[spot] = shapely.get_coordinates(
-        shapely.line_interpolate_point(
-            rings[ring], shapely.line_locate_point(rings[ring], shapely.points(true[spot]))
-        )
-    )
+    true = spots + np.array([mesh.x, mesh.y])
+    rings = shapely.get_rings(world)
     vertices = shapely.get_coordinates(rings)
-    away, nearest = KDTree(vertices).query(true[spot])
+    spot = np.arange(len(spots))
+    away, nearest = KDTree(vertices).query(true, distance_upper_bound=near)
     # Of several points near one vertex, only the nearest is it
     order = np.lexsort((spot, away, nearest))
-    first = order[np.append(True, nearest[order][1:] != nearest[order][:-1])]  # noqa: FBT003
-    first = first[away[first] < _ROUNDING * mesh.step]
-    true[spot[first]] = vertices[nearest[first]]
+    order = order[np.isfinite(away[order])]
+    first = order[np.append(True, nearest[order][1:] != nearest[order][:-1])[: len(order)]]  # noqa: FBT003
+    true[first] = vertices[nearest[first]]
+    rest = np.setdiff1d(spot, first, assume_unique=True)
+    sides = shapely.linestrings(np.stack(_sides_of(rings), axis=1))
+    side, on = shapely.STRtree(shapely.points(true[rest])).query(sides, predicate="dwithin", distance=near)
+    along = shapely.line_locate_point(sides[side], shapely.points(true[rest[on]]))
+    true[rest[on]] = shapely.get_coordinates(shapely.line_interpolate_point(sides[side], along))
     back = shapely.set_coordinates(shapes.copy(), true[place.reshape(-1)])
     return back if shapely.is_valid(back).all() else moved(shapes, mesh.x, mesh.y)
+
+
+def _sides_of(rings: Geometries) -> tuple[Floats, Floats]:
+    """Both ends of each straight side of rings."""
+    xy, ring = shapely.get_coordinates(rings, return_index=True)
+    same = ring[1:] == ring[:-1]
+    return xy[:-1][same], xy[1:][same]
 
 
 def _unit_of_places(blocks: Blocks, cells: Cells, units: Gathered, block: Ints) -> Ints:
