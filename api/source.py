@@ -14,8 +14,9 @@ from geo.workspace import Workspace
 Kept = TypeVar("Kept")
 
 # What the page shows; the rest of the workspace is not read for it.
-_PAGE_LAYERS: Final = (
+_PAGE_LAYERS: Final[tuple[str, ...]] = (
     "villages", "patches", "parcels", "parcels_original", "pieces", "findings", "shifts", "balance",
+    "grids", "grid_villages", "households",
 )  # fmt: skip
 
 
@@ -51,7 +52,7 @@ class Source:
         opened = self.open()
 
         def build() -> tuple[bytes, str]:
-            tables = {layer: opened.read(layer) for layer in _PAGE_LAYERS}
+            tables = {layer: opened.read(layer) for layer in _PAGE_LAYERS if layer in opened.layers}
             page = webmap.page(webmap.county_map(tables)).encode()
             return page, f'"{hashlib.sha256(page).hexdigest()[:32]}"'
 

@@ -317,7 +317,8 @@ def _draw(tables: Mapping[str, "pd.DataFrame"], path: Path) -> None:
 
     balance = tables["balance"]
     names = balance.loc[balance["level"].eq("county"), "name"].fillna("")
-    webmap.save(webmap.county_map(tables, title="、".join(filter(None, names)) + webmap.TITLE), path)
+    title = "、".join(filter(None, names)) + webmap.default_title(tables)
+    webmap.save(webmap.county_map(tables, title=title), path)
 
 
 @app.command("map")

@@ -3,7 +3,7 @@
 const taotu = (() => {
   "use strict";
   const UNIT = 1e7; // coordinates come as whole 1e-7 degrees, each the step from the one before
-  const LABEL_ZOOM = 15, GRID_LABEL_ZOOM = 13, LABELS_AT_ONCE = 150, DOTS_AT_ONCE = 4000;
+  const LABEL_ZOOM = 15, GRID_LABEL_ZOOM = 13, LABELS_AT_ONCE = 150, DOTS_AT_ONCE = 8000;
   const data = JSON.parse(document.getElementById("taotu-data").textContent);
   const groups = {};
   let map, card, lit, names, pieceNames, findingsByCode;
