@@ -52,7 +52,7 @@ class CodeError(GeoError):
 
 
 class CodesExhaustedError(CodeError):
-    """A group has used up its four-digit serials."""
+    """A group, village or grid has used up the serials of its codes."""
 
 
 class OutputError(GeoError):

@@ -162,17 +162,22 @@ def _facts(tables: dict[str, pd.DataFrame]) -> _Facts:
     balance = tables["balance"]
     rows = balance[(balance["level"] == "group") & (balance["name"] != "")]
     groups = dict(zip(rows["code"], rows["name"], strict=True))
-    grids = grids.assign(
-        kind_name=lookup(grids["grid_kind"], code_list("grid_kind")),
-        balance_name=lookup(grids["balance"], code_list("grid_balance")),
-        change_name=lookup(grids["change"], code_list("grid_change")),
-        parent_name=lookup(grids["parent_code"], names),
-        groups=[listed_names(text, groups) for text in grids["group_codes"]],
-        near=[
-            listed_names(text, names, within=str(own))
-            for text, own in zip(grids["neighbours"], grids["village_name"], strict=True)
-        ],
-    ).sort_values("grid_code", kind="stable", ignore_index=True)
+    measures = ["area_m2", "radius_m", "mean_distance_m"]
+    grids = (
+        grids.assign(**{name: grids[name].round(2) for name in measures})
+        .assign(
+            kind_name=lookup(grids["grid_kind"], code_list("grid_kind")),
+            balance_name=lookup(grids["balance"], code_list("grid_balance")),
+            change_name=lookup(grids["change"], code_list("grid_change")),
+            parent_name=lookup(grids["parent_code"], names),
+            groups=[listed_names(text, groups) for text in grids["group_codes"]],
+            near=[
+                listed_names(text, names, within=str(own))
+                for text, own in zip(grids["neighbours"], grids["village_name"], strict=True)
+            ],
+        )
+        .sort_values("grid_code", kind="stable", ignore_index=True)
+    )
     homes = homes.assign(
         grid_name=lookup(homes["grid_code"], names, _NOWHERE),
         group_name=[listed_names(code, groups) for code in homes["group_code"]],
@@ -246,7 +251,7 @@ def _proof(facts: _Facts, code: str) -> list[tuple[str, str]]:
 
 def _county_book(book: Book, *, facts: _Facts) -> None:
     proofs, homes = facts.tables["grid_villages"], facts.tables["households"]
-    note = "证明一栏的界限对任何划法都成立：距离指各户到本网格中心的距离合计"
+    note = "证明一栏：能全部合格的村，界限对任何全部合格的划法成立，其余的对任何划法成立；距离指各户到本网格中心的距离合计"
     write_table(book, "各村网格", _VILLAGE_COLUMNS, proofs, title=f"{facts.title} 各村网格", note=note)
     grids = facts.tables["grids"]
     own = grids[grids["grid_kind"] != "MICRO"].reset_index(drop=True)
