@@ -40,6 +40,12 @@ def lookup(codes: pd.Series, table: Mapping[str, str], default: str = "") -> pd.
     return pd.Series([table.get(code, default) for code in codes], index=codes.index, dtype="str")
 
 
+def listed_names(codes: str, names: Mapping[str, str], *, within: str = "") -> str:
+    """Names of codes that stand with ``;`` between, what all begin with (``within``) left out; else the code."""
+    said = [names.get(code) or code for code in codes.split(";") if code]
+    return "、".join(name.removeprefix(within) or name for name in said)
+
+
 def is_digits(codes: pd.Series, length: int) -> pd.Series:
     """Whether each code is just ``length`` digits; an empty one is not."""
     return codes.str.fullmatch(rf"[0-9]{{{length}}}").fillna(value=False).astype(bool)

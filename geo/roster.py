@@ -16,9 +16,8 @@ import pandas as pd
 
 from geo import schema
 from geo.certificate import certificate_line, certificate_text
-from geo.codes import lookup
+from geo.codes import listed_names, lookup
 from geo.errors import InputError
-from geo.grids.grid_code import listed_names
 from geo.ledger import file_name
 from geo.standards import code_list
 from geo.workbook import Book, Column, save, write_notes, write_table
@@ -251,7 +250,7 @@ def _proof(facts: _Facts, code: str) -> list[tuple[str, str]]:
 
 def _county_book(book: Book, *, facts: _Facts) -> None:
     proofs, homes = facts.tables["grid_villages"], facts.tables["households"]
-    note = "证明一栏：能全部合格的村，界限对任何全部合格的划法成立，其余的对任何划法成立；距离指各户到本网格中心的距离合计"
+    note = "证明一栏：能全部合格的村，界限对任何全部合格的划法成立，其余的对任何划法成立；距离为各户到网格中心之和"
     write_table(book, "各村网格", _VILLAGE_COLUMNS, proofs, title=f"{facts.title} 各村网格", note=note)
     grids = facts.tables["grids"]
     own = grids[grids["grid_kind"] != "MICRO"].reset_index(drop=True)

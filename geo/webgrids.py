@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 import shapely
 
-from geo.grids.grid_code import listed_names
+from geo.codes import listed_names
 
 PLACED: Final = "is_placed"  # column of this page only: whether a home is in a grid
 

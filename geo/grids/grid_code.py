@@ -7,7 +7,7 @@ was ever issued is not issued again.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -108,12 +108,6 @@ def grid_names(parent_name: str, codes: Sequence[str]) -> list[str]:
         else f"{parent_name}第{int(code[_PARENT[SERIAL_DIGITS] :])}网格"
         for code in codes
     ]
-
-
-def listed_names(codes: str, names: Mapping[str, str], *, within: str = "") -> str:
-    """Names of codes that stand with ``;`` between, the village's own (``within``) left out; a code without name."""
-    said = [names.get(code) or code for code in codes.split(";") if code]
-    return "、".join(name.removeprefix(within) or name for name in said)
 
 
 def code_fault(code: str, *, micro: bool = False) -> str:
