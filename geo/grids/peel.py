@@ -67,15 +67,17 @@ def ways_to(graph: Graph, root: int, own: Flags) -> tuple[Floats, Floats]:
     length = np.hypot(*(graph.xy[source] - graph.xy[graph.neighbour]).T) + 1.0
     behind = float(length.sum())
     foreign = ~own[graph.neighbour]
-    shape = (n, n)
-    metres = scipy.sparse.csr_array((length + behind * foreign, graph.neighbour, graph.start), shape=shape)
-    # a csr array holds no edge of length 0
+    # a sparse array holds no edge of length 0
     weight = np.where(foreign, graph.weight[graph.neighbour], 0) + 1e-7
-    loads = scipy.sparse.csr_array((weight, graph.neighbour, graph.start), shape=shape)
-    return (
-        dijkstra(metres, directed=True, indices=root),
-        np.round(dijkstra(loads, directed=True, indices=root), 3),
-    )
+
+    def ways(prices: Floats) -> Floats:
+        matrix = scipy.sparse.csr_array(
+            (prices, graph.neighbour, graph.start), shape=(n, n), dtype=np.float64
+        )
+        found: Floats = dijkstra(matrix, directed=True, indices=np.array([root]))[0]
+        return found
+
+    return ways(length + behind * foreign), np.round(ways(weight), 3)
 
 
 def seated(  # noqa: PLR0913, a program with all its rules
@@ -116,7 +118,7 @@ def seated(  # noqa: PLR0913, a program with all its rules
     place = np.full((n, k), -1, dtype=np.int64)
     way = np.stack([table[:, seat.root] for seat in seats], axis=1) * graph.mass[:, None]
     scale = _SHAPE / max(float(way.max(axis=1).sum()), 1e-9)
-    stands = program.variables(k, lower=[0.0 if seat.optional else 1.0 for seat in seats])
+    stands = program.variables(k, lower=np.array([0.0 if seat.optional else 1.0 for seat in seats]))
     moves = np.stack([(old >= 0) & (old != seat.old) for seat in seats], axis=1) * graph.weight[:, None]
     orders = []
     for s, seat in enumerate(seats):
@@ -137,8 +139,8 @@ def seated(  # noqa: PLR0913, a program with all its rules
         program.rule([*place[nodes, s], stands[s], under[s]], [*weights, -lower, 1.0], least=0.0)
         program.rule([*place[nodes, s], stands[s], over[s]], [*weights, -upper, -1.0], most=0.0)
         _in_one_piece(program, graph, place[:, s], orders[s], seat.root)
-        for v in nodes if seat.optional else ():
-            program.rule([place[v, s], stands[s]], [1.0, -1.0], most=0.0)
+        for member in place[nodes, s] if seat.optional else ():
+            program.rule([member, stands[s]], [1.0, -1.0], most=0.0)
     for grid in sorted({seat.old for seat in seats if seat.old >= 0}):
         twins = [s for s, seat in enumerate(seats) if seat.old == grid]
         if len(twins) > 1:

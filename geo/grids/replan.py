@@ -189,7 +189,8 @@ def succession(graph: Graph, old: Ints, new: Ints) -> tuple[Ints, Ints]:
     """
     _, first, after = np.unique(new, return_index=True, return_inverse=True)
     # a household counts most; where as many stay, as many nodes as can be
-    old_of = successors(old, after, graph.weight + 1.0 / (2.0 * len(old) + 2.0))
+    worth = graph.weight.astype(np.float64) + 1.0 / (2.0 * len(old) + 2.0)
+    old_of = successors(old, after, worth)
     order = np.lexsort((first, np.where(old_of >= 0, old_of, len(old))))
     rank = np.argsort(order)
     return rank[after].astype(np.int64), old_of[order]
@@ -394,24 +395,30 @@ def _near(graph: Graph, divisions: tuple[Ints, ...], seats: list[Seat], hops: in
 
 def _from_scratch(draft: _Draft, seed: int) -> None:
     """Land that is still outside the band, with what lies around it, divided anew."""
-    sizes = np.bincount(draft.label, weights=draft.graph.weight)
-    lower, upper = draft.band
-    held = np.bincount(draft.label) > 0
-    for k in np.flatnonzero(held & ((sizes < lower) | (sizes > upper))):
-        nodes = np.flatnonzero(draft.label == k)
-        if not len(nodes):
-            continue
-        inside = _around(draft, nodes)
+    tried: set[int] = set()  # by first node: labels change
+    while True:
+        _, first = np.unique(draft.label, return_index=True)
+        waiting = [int(v) for v in first if int(v) not in tried and _is_out(draft, int(v))]
+        if not waiting:
+            return
+        tried.add(waiting[0])
+        inside = _around(draft, np.array(waiting[:1]))
         piece = region(draft.graph, inside)
         pairs = np.column_stack([np.repeat(np.arange(len(inside)), np.diff(piece.start)), piece.neighbour])
         split = best_split(
-            piece.weight, pairs, lower=lower, upper=upper, seed=seed, masses=piece.mass,
+            piece.weight, pairs, lower=draft.band[0], upper=draft.band[1], seed=seed, masses=piece.mass,
             distances=piece.table, budget=replace(BUDGETS["fast"], bound=0),
         )  # fmt: skip
         before, label, grid = draft.merit(), draft.label.copy(), list(draft.grid)
-        first = len(grid)
-        draft.label[inside] = split.labels + first
+        draft.label[inside] = split.labels + len(grid)
         draft.label, old_of = succession(draft.graph, draft.old, draft.label)
         draft.grid = old_of.tolist()
         if draft.merit() >= before:
             draft.label, draft.grid = label, grid
+            continue
+        _again(draft, inside, hops=2)
+
+
+def _is_out(draft: _Draft, node: int) -> bool:
+    size = int(draft.graph.weight[draft.label == draft.label[node]].sum())
+    return not draft.band[0] <= size <= draft.band[1]
