@@ -9,21 +9,20 @@ Source: the search over the offset of two layers, the warning from 2 m and the
 stop from 10 m on, are project rules; no standard sets them.
 """
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
 from geopandas import GeoDataFrame
+from shapely import Polygon
 
 from geo.errors import MismatchError, ShiftError
 from geo.findings import findings, joined
 from geo.movement import GivenShift, Movement
-from geo.reconcile.agreement import agreement
 from geo.reconcile.batch import (
     Batch,
     Geometries,
@@ -31,23 +30,19 @@ from geo.reconcile.batch import (
     batches,
     beside,
     file_names,
-    file_of,
     group_of,
     issuer_codes,
     without,
 )
-from geo.reconcile.edges import together
+from geo.reconcile.edges import Floats, together
 from geo.reconcile.match import Match, Part, match
 from geo.reconcile.overlay import cores
+from geo.reconcile.shift_row import Described, motion, movement_of, parted
+from geo.reconcile.strays import strays_apart, with_their_file
 from geo.schema import column_names, conform
 from geo.shifts import LEAST_M, LEAST_SIGMAS
 
 Mode = Literal["auto", "none"]
-
-_WINDS: Final = (
-    "东", "东北偏东", "东北", "东北偏北", "北", "西北偏北", "西北", "西北偏西",
-    "西", "西南偏西", "西南", "西南偏南", "南", "东南偏南", "东南", "东南偏东",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +73,6 @@ class Alignment:
     original: GeoDataFrame  # layer parcels_original: the rows that were moved
     shifts: pd.DataFrame  # layer shifts
     findings: pd.DataFrame
-
-
-_Described = tuple[
-    dict[str, object], Movement | None, str
-]  # row of shifts, what to apply, rule of its finding
 
 
 def align(  # noqa: PLR0913 - two layers, where the rows belong, and how
@@ -137,6 +127,7 @@ def align(  # noqa: PLR0913 - two layers, where the rows belong, and how
             findings=joined([]),
         )
     shapes = np.asarray(parcels.geometry.array)
+    bounds = shapely.bounds(shapes)
     land = np.asarray(farmland.geometry.array)
     land = land[~(shapely.is_missing(land) | shapely.is_empty(land))]
     tree = shapely.STRtree(land)
@@ -144,7 +135,7 @@ def align(  # noqa: PLR0913 - two layers, where the rows belong, and how
     open_ = {shift.shift_key for shift in settings.given} - set(given)
 
     def near(rows: Rows) -> Geometries:
-        return np.asarray(land[tree.query(shapely.box(*_grown(shapes[rows], settings.reach_m)))])
+        return np.asarray(land[tree.query(_grown(bounds[rows], settings.reach_m))])
 
     def one(batch: Batch) -> list[tuple[Batch, Match | None]]:
         if settings.mode == "none" and not {batch.key, batch.village} & set(given):
@@ -160,8 +151,9 @@ def align(  # noqa: PLR0913 - two layers, where the rows belong, and how
         _described(batch, result, decision, settings, names or {})
         for (batch, result), decision in zip(found, decisions, strict=True)
     ]
-    described = _with_their_file(found, described, parcels, shapes)
-    found, described = _strays_apart(found, described, parcels, near, settings, decisions, open_)
+    files = file_names(parcels)
+    described = with_their_file(found, described, files, shapes)
+    found, described = strays_apart(found, described, files, shapes, near, settings.part_m, decisions, open_)
     table = conform(pd.DataFrame([row for row, _, _ in described]), "shifts")
     table = table.sort_values("shift_key", kind="stable").reset_index(drop=True)
     if stop and (waiting := [row for row, _, rule in described if rule == "shift_far"]):
@@ -178,27 +170,15 @@ def align(  # noqa: PLR0913 - two layers, where the rows belong, and how
     laid = laid.assign(shift_key=pd.Series(key, index=laid.index, dtype="str")).set_geometry(
         gpd.GeoSeries(moved, index=laid.index, crs=parcels.crs)
     )
-    told: dict[str, list[tuple[dict[str, object], Geometries]]] = {}
+    told: dict[str, list[tuple[dict[str, object], Floats]]] = {}
     for (batch, _), (row, _, rule) in zip(found, described, strict=True):
         if rule:
-            told.setdefault(rule, []).append((row, shapes[batch.rows]))
+            told.setdefault(rule, []).append((row, bounds[batch.rows]))
     return Alignment(
         parcels=laid,
         original=_original(parcels, np.flatnonzero(key != ""), laid),
         shifts=table,
         findings=joined([_notes(rule, told[rule]) for rule in sorted(told)]),
-    )
-
-
-def movement_of(shift: "pd.Series[Any]") -> Movement:
-    """Movement that a row of shifts describes: as it was applied, vertex by vertex."""
-    return Movement(
-        dx_m=float(shift["dx_m"]),
-        dy_m=float(shift["dy_m"]),
-        rotation_rad=float(np.deg2rad(shift["rotation_deg"])),
-        scale=1 + float(shift["scale_ppm"]) / 1e6,
-        origin_x=float(shift["origin_x_m"]),
-        origin_y=float(shift["origin_y_m"]),
     )
 
 
@@ -216,10 +196,11 @@ def _require_known(given: dict[str, GivenShift], there: list[Batch]) -> None:
         )
 
 
-def _grown(shapes: Geometries, by: float) -> tuple[float, float, float, float]:
-    """Frame of the shapes, and so much more on each side; a stray one does not widen it."""
-    west, south, east, north = shapely.total_bounds(shapes[together(shapely.bounds(shapes))]).tolist()
-    return west - by, south - by, east + by, north + by
+def _grown(bounds: Floats, by: float) -> Polygon:
+    """Frame of shapes by their bounds, and so much more on each side; a stray one does not widen it."""
+    lying = bounds[together(bounds)]
+    (west, south), (east, north) = lying[:, :2].min(axis=0) - by, lying[:, 2:].max(axis=0) + by
+    return shapely.box(float(west), float(south), float(east), float(north))
 
 
 def _found(
@@ -252,8 +233,8 @@ def _found(
             elsewhere = part.matched_share < result.matched_share / _LOST
         else:
             # However wide its error is, it may be sure that its place is not the village's.
-            parted = _between(theirs.movement, result.movement, shapes[own.rows])
-            elsewhere = parted > max(settings.part_m, _PART_SIGMAS * theirs.error_m)
+            apart_m = parted(theirs.movement, result.movement, shapes[own.rows])
+            elsewhere = apart_m > max(settings.part_m, _PART_SIGMAS * theirs.error_m)
         if elsewhere:
             apart.append((own, theirs))
     if not apart:
@@ -270,12 +251,6 @@ def _doubtful_part(part: Part, whole: Match) -> bool:
     off = float(np.hypot(part.dx_m, part.dy_m))
     missed = part.matched_share < whole.matched_share / _LOOK_SHARE
     return missed or off > max(_LOOK_M, _LOOK_SIGMAS * part.error_m)
-
-
-def _between(one: Movement, other: Movement, shapes: Geometries) -> float:
-    """How far two movements part the vertices, on average, m."""
-    here = shapely.get_coordinates(shapes)
-    return float(np.hypot(*(one(here) - other(here)).T).mean())
 
 
 # On generated villages drawn in one go no group is matched 1.3 times less than its village, or lies 1.5 errors off.
@@ -307,7 +282,7 @@ def _described(
     decision: GivenShift | None,
     settings: AlignSettings,
     names: dict[str, str],
-) -> _Described:
+) -> Described:
     """A row of shifts, the movement to apply if any, and the rule of the finding it makes."""
     row: dict[str, object] = {
         "shift_key": batch.key,
@@ -334,7 +309,7 @@ def _described(
 
 def _verdict(  # noqa: PLR0911 - one return a verdict
     row: dict[str, object], result: Match, doubt: str, settings: AlignSettings, *, accepted: bool
-) -> _Described:
+) -> Described:
     """What becomes of a batch for which a movement was found."""
     size = _size(result)
     off = f"整体偏{row['direction']} {size:.2f} m（中误差 {result.error_m:.2f} m）"
@@ -361,128 +336,6 @@ def _verdict(  # noqa: PLR0911 - one return a verdict
     return row | {"accepted": True, "reason": f"{off}，已改正{rough}"}, result.movement, rule
 
 
-def _with_their_file(
-    found: list[tuple[Batch, Match | None]],
-    described: list[_Described],
-    parcels: GeoDataFrame,
-    shapes: Geometries,
-) -> list[_Described]:
-    """Strays of a file go where the rest of it goes, if what they say themselves is no other place.
-
-    A file has one datum; too few of its parcels in a neighbouring village could not tell it alone.
-    """
-    main_file = _main_files(found, parcels)
-    sure: dict[str, tuple[Batch, Match]] = {}
-    for file, (batch, result), (row, movement, _) in zip(main_file, found, described, strict=True):
-        trusted = movement is not None and result is not None and row["confidence"] in {"high", "medium"}
-        if file and trusted and (file not in sure or len(batch.rows) > len(sure[file][0].rows)):
-            sure[file] = batch, result  # type: ignore[assignment] # trusted has a result
-    out: list[_Described] = []
-    for file, (batch, result), (row, movement, rule) in zip(main_file, found, described, strict=True):
-        rough = row["confidence"] == "low" and rule in {"shift_doubtful", "shift_large"}
-        if rough and result is not None and file in sure:
-            home, theirs = sure[file]
-            apart = _between(result.movement, theirs.movement, shapes[batch.rows])
-            if apart <= _SAME_SIGMAS * float(np.hypot(result.error_m, theirs.error_m)):
-                reason = f"自身只能粗测，与同一文件 {file} 在村 {home.village} 的偏移一致，按其改正"
-                moved = row | _motion(theirs.movement) | {"accepted": True, "reason": reason}
-                out.append((moved, theirs.movement, "shift_large"))
-                continue
-        out.append((row, movement, rule))
-    return out
-
-
-def _main_files(found: list[tuple[Batch, Match | None]], parcels: GeoDataFrame) -> list[str]:
-    """File that most parcels of each batch came in."""
-    files = file_names(parcels)
-    return [str(pd.Series(files[batch.rows]).mode().iloc[0]) for batch, _ in found]
-
-
-def _strays_apart(  # noqa: PLR0913, PLR0917 - what was found, what was decided, and the parcels
-    found: list[tuple[Batch, Match | None]],
-    described: list[_Described],
-    parcels: GeoDataFrame,
-    near: Callable[[Rows], Geometries],
-    settings: AlignSettings,
-    decisions: list[GivenShift | None],
-    open_: set[str],
-) -> tuple[list[tuple[Batch, Match | None]], list[_Described]]:
-    """A few parcels of another file among a village's go with their own file where they lie better so.
-
-    They are too few to be matched by themselves: only these two places are asked.
-    """
-    shapes = np.asarray(parcels.geometry.array)
-    files = file_names(parcels)
-    main_file = _main_files(found, parcels)
-    lies = [_lies(result, one) for (_, result), one in zip(found, described, strict=True)]
-    homes: dict[str, list[int]] = {}
-    for at, (_, movement, rule) in enumerate(described):
-        if found[at][1] is not None and (movement is not None or rule in {"", "shift_far"}):
-            homes.setdefault(main_file[at], []).append(at)
-    homes = {file: sorted(at, key=lambda home: -len(found[home][0].rows)) for file, at in homes.items()}
-    rest, out = list(found), list(described)
-    apart: dict[tuple[str, str], tuple[_Described, Rows]] = {}
-    for at, (batch, result) in enumerate(found):
-        for file in sorted((set(files[batch.rows]) & set(homes)) - {main_file[at], ""}):
-            own = file_of(batch, str(file), batch.rows[files[batch.rows] == file])
-            decided = decisions[at] is not None and own.key not in open_
-            first, *others = homes[file]
-            parted = [_between(lies[first], lies[other], shapes[own.rows]) for other in (*others, at)]
-            # Where villages of that file lie apart themselves, it says nothing of this one.
-            if decided or parted.pop() <= settings.part_m or max(parted, default=0.0) > settings.part_m:
-                continue
-            here, onto = shapes[own.rows], near(own.rows)
-            if agreement(here, onto, lies[first]) <= agreement(here, onto, lies[at]):
-                continue
-            rest[at] = without(rest[at][0], own.rows), result
-            out[at] = (out[at][0] | {"parcel_count": len(rest[at][0].rows)}, *out[at][1:])
-            _, rows = apart.get((batch.village, file), (None, own.rows[:0]))
-            own = own._replace(rows=np.union1d(rows, own.rows))
-            named = described[at][0]["village_name"]
-            apart[batch.village, file] = (_as_its_file(own, named, described[first], lies[first]), own.rows)
-    for (village, file), (theirs, rows) in apart.items():
-        rest.append((Batch(village, file, rows, rows[:0]), None))
-        out.append(theirs)
-    return rest, out
-
-
-def _lies(result: Match | None, described: _Described) -> Movement:
-    """Movement that lays a batch where it is taken to belong, applied or waiting to be accepted."""
-    _, movement, rule = described
-    if rule == "shift_far" and result is not None:
-        return result.movement
-    return movement or Movement()
-
-
-def _as_its_file(own: Batch, name: object, described: _Described, movement: Movement) -> _Described:
-    """Strays of a file described as the batch they go with."""
-    theirs, applied, rule = described
-    lies = f"只有 {len(own.rows)} 个，与本村其余不在一个文件；同一文件的村 {theirs['village_code']} "
-    row = {
-        **theirs,
-        **dict.fromkeys(_MEASURED),
-        **_motion(movement),
-        "shift_key": own.key,
-        "village_code": own.village,
-        "village_name": name,
-        "batch": own.name,
-        "parcel_count": len(own.rows),
-        "confidence": "none",
-    }
-    if rule == "shift_far":
-        return row | {"reason": f"{lies}偏移待确认，随其决定"}, None, "shift_unknown"
-    if applied is None:
-        return row | {"reason": f"{lies}与三调相合，不随本村移动"}, None, "shift_unknown"
-    return row | {"reason": f"{lies}已改正，按其改正"}, applied, rule
-
-
-# Columns of shifts that tell of parcels' own borders.
-_MEASURED: Final = (
-    "error_m", "rms_m", "median_m", "inset_m", "matched_share", "matched_count", "second_peak", "condition",
-)  # fmt: skip
-_SAME_SIGMAS: Final = 4.0  # errors of few parcels are understated
-
-
 def _size(result: Match) -> float:
     """How far parcels lie off on average, turn and scale included, m."""
     move = result.movement
@@ -490,24 +343,8 @@ def _size(result: Match) -> float:
     return float(np.hypot(np.hypot(move.dx_m, move.dy_m), turned))
 
 
-def _motion(move: Movement) -> dict[str, object]:
-    """A movement as columns of shifts."""
-    turned, grown = move.rotation_rad != 0, move.scale != 1
-    return {
-        "distance_m": round(float(np.hypot(move.dx_m, move.dy_m)), 3),
-        "direction": _direction(-move.dx_m, -move.dy_m),
-        "dx_m": move.dx_m,
-        "dy_m": move.dy_m,
-        "rotation_deg": float(np.rad2deg(move.rotation_rad)),
-        "scale_ppm": (move.scale - 1) * 1e6,
-        "origin_x_m": move.origin_x,
-        "origin_y_m": move.origin_y,
-        "model": "similarity" if grown else "rigid" if turned else "translation",
-    }
-
-
 def _figures(result: Match) -> dict[str, object]:
-    return _motion(result.movement) | {
+    return motion(result.movement) | {
         "error_m": round(result.error_m, 4),
         "rms_m": round(result.rms_m, 4),
         "median_m": round(result.median_m, 4),
@@ -521,7 +358,7 @@ def _figures(result: Match) -> dict[str, object]:
 
 def _decided(
     row: dict[str, object], decision: GivenShift, sure: Match | None, settings: AlignSettings
-) -> _Described:
+) -> Described:
     """A row as someone decided it; what was measured stays beside it, and is said where it is surely another."""
     move = decision.movement if decision.accepted else None
     against = ""
@@ -535,7 +372,7 @@ def _decided(
         reason = f"依据 --align 文件不移动{against}"
         return row | {"reason": reason}, None, "shift_disputed" if against else "shift_declined"
     reason = f"依据 --align 文件给定的参数改正{against}"
-    row |= _motion(move) | {"accepted": True, "confidence": "given", "reason": reason}
+    row |= motion(move) | {"accepted": True, "confidence": "given", "reason": reason}
     return row, move, "shift_disputed" if against else "shift_given"
 
 
@@ -545,12 +382,6 @@ def _parted(move: Movement, found: Match) -> float:
     there = found.radius_m * np.column_stack([np.cos(angle), np.sin(angle)])
     there += (found.movement.origin_x, found.movement.origin_y)
     return float(np.hypot(*(move(there) - found.movement(there)).T).mean())
-
-
-def _direction(east: float, north: float) -> str:
-    """Where a vector points, as one of sixteen directions."""
-    sixteenth = round(float(np.rad2deg(np.arctan2(north, east))) / 22.5)
-    return _WINDS[sixteenth % 16]
 
 
 def _waiting(rows: list[dict[str, object]], stop_m: float) -> str:
@@ -571,9 +402,9 @@ def _waiting(rows: list[dict[str, object]], stop_m: float) -> str:
 _LISTED: Final = 10
 
 
-def _notes(rule: str, told: list[tuple[dict[str, object], Geometries]]) -> pd.DataFrame:
+def _notes(rule: str, told: list[tuple[dict[str, object], Floats]]) -> pd.DataFrame:
     """Findings of one rule, a row a batch, each placed in its middle."""
-    places = [shapely.box(*_grown(shapes, 1.0)) for _, shapes in told]
+    places = [_grown(bounds, 1.0) for _, bounds in told]
     rows = [row for row, _ in told]
     villages = {"village_code": [row["village_code"] for row in rows]}
     return findings(

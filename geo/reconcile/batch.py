@@ -4,7 +4,7 @@ A village is one batch, or one a file where it came in several; a group of it,
 or a file, becomes a batch of its own where that was found or decided.
 """
 
-from collections.abc import Container
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -34,7 +34,7 @@ class Batch(NamedTuple):
         return f"{self.village}/{self.name}" if self.name else self.village
 
 
-def batches(parcels: GeoDataFrame, villages: "pd.Series[str]", apart: Container[str]) -> list[Batch]:
+def batches(parcels: GeoDataFrame, villages: "pd.Series[str]", apart: Collection[str]) -> list[Batch]:
     """Parcels by village, by file where a village comes in several, and what was decided on by itself.
 
     Parameters
@@ -43,7 +43,7 @@ def batches(parcels: GeoDataFrame, villages: "pd.Series[str]", apart: Container[
         Contract parcels. Those without outline, or of no village, are in no batch.
     villages : Series of str
         Village of each.
-    apart : container of str
+    apart : collection of str
         Keys of files and groups that are batches of their own.
 
     Returns
@@ -65,19 +65,24 @@ def batches(parcels: GeoDataFrame, villages: "pd.Series[str]", apart: Container[
         for name, part in mine.groupby(_files(mine["file"]), sort=True):
             here = part.index.to_numpy(dtype=np.intp)
             batch = Batch(str(village), str(name), here, here[meant[here]])
-            for file in sorted(set(files[batch.rows]) - {batch.name}):
-                own = file_of(batch, str(file), batch.rows[files[batch.rows] == file])
-                if own.key in apart:
-                    out.append(own)
-                    batch = without(batch, own.rows)
-            for group in sorted(set(issuers[batch.rows])):
-                own = group_of(batch, str(group), batch.rows[issuers[batch.rows] == group])
-                if own.key in apart:
-                    out.append(own)
-                    batch = without(batch, own.rows)
-            if len(batch.rows):
-                out.append(batch)
+            out += _taken_apart(batch, files, issuers, apart) if apart else [batch]
     return out
+
+
+def _taken_apart(batch: Batch, files: Geometries, issuers: Geometries, apart: Collection[str]) -> list[Batch]:
+    """A batch, and before it those of its files and groups that are batches of their own."""
+    out: list[Batch] = []
+    for file in sorted(set(files[batch.rows]) - {batch.name}):
+        own = file_of(batch, str(file), batch.rows[files[batch.rows] == file])
+        if own.key in apart:
+            out.append(own)
+            batch = without(batch, own.rows)
+    for group in sorted(set(issuers[batch.rows])):
+        own = group_of(batch, str(group), batch.rows[issuers[batch.rows] == group])
+        if own.key in apart:
+            out.append(own)
+            batch = without(batch, own.rows)
+    return [*out, batch] if len(batch.rows) else out
 
 
 def beside(parcels: GeoDataFrame, villages: "pd.Series[str]", reach_m: float) -> "pd.Series[str]":
@@ -130,6 +135,8 @@ def without(batch: Batch, gone: Rows) -> Batch:
 def _files(files: "pd.Series[str]") -> "pd.Series[str]":
     """File of each parcel of a village where it has several with enough parcels, else nothing."""
     counts = files.value_counts()
+    if len(counts) == 1:
+        return pd.Series("", index=files.index)
     several = [name for name in counts.index if counts[name] >= _LEAST_BATCH]
     if len(several) < 2:  # noqa: PLR2004 - one file, or one and strays
         return pd.Series("", index=files.index)

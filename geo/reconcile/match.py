@@ -51,6 +51,7 @@ _POINTS: Final = 1_000  # edges that are paired on the way
 _SQUARE_M: Final = 6.0  # edges that have none to lie on within as much need not be paired at the end
 _AROUND_M: Final = 40.0  # what lies further from outlines at a place than this has no say there
 _LEAST_PAIRS: Final = 30
+_MOST_LOST: Final = 0.9  # of the hold of any direction, to doubt about pairs: errors grow tenfold and no more
 _LEAST_SPREAD_M: Final = 0.02
 _EVIDENT: Final = 3.0  # standard errors from which on a turn or a scale is believed
 _LEAST_TURN_M: Final = 0.1  # if it moves the outlines by at least this much on average
@@ -175,6 +176,7 @@ class _Solution(NamedTuple):
 
     step: Floats  # 5, m
     weight: Floats  # chance of being a true pair, times length
+    fall: Floats  # what a pair pulls less as its gap grows, since it is less likely true
     miss: Floats  # m, what is left of the gap
     spread: float  # m, standard deviation of true pairs
     gain: float  # log likelihood a metre of outline, over that of none having a partner
@@ -265,10 +267,13 @@ def _solved(pairs: _Pairs, free: Columns, spread: float, rounds: int) -> _Soluti
             step[:] = np.linalg.solve(_held(weighted @ design.T), weighted @ pairs.gap)
         miss = pairs.gap - step @ design
         spread = float(np.clip(np.sqrt(weight @ miss**2 / total), _LEAST_SPREAD_M, pairs.reach / 2))
-    gain = np.log(1 - share + share * _likely(miss, spread) / nothing)
+    true = share * _likely(miss, spread)
+    other = (1 - share) * nothing
+    gain = float(pairs.length @ np.log((true + other) / nothing) / pairs.whole)
+    fall = pairs.length * (true * other / (true + other) ** 2) * (miss / spread) ** 2
     whole = np.zeros(5)
     whole[list(free)] = step
-    return _Solution(whole, weight, miss, spread, float(pairs.length @ gain / pairs.whole))
+    return _Solution(whole, weight, fall, miss, spread, gain)
 
 
 def _likely(miss: Floats, spread: float) -> Floats:
@@ -420,9 +425,15 @@ def _uneven(quarters: tuple[Part, ...]) -> float:
 
 
 def _covariance(pairs: _Pairs, solution: _Solution, free: Columns) -> Floats:
-    """Covariance of the free movements, edges of one outline taken as one."""
+    """Covariance of the free movements, edges of one outline taken as one.
+
+    A pair whose gap grows is doubted, so it holds the outlines less than its weight says: where
+    outlines are so far off that true pairs and chance ones can hardly be told apart, much less.
+    """
     design = pairs.design[list(free)]
     weighted = design * solution.weight
     by_outline = np.stack([np.bincount(pairs.of, pull) for pull in weighted * solution.miss])
-    pulled = np.linalg.inv(_held(weighted @ design.T)) @ by_outline
+    held, lost = _held(weighted @ design.T), (design * solution.fall) @ design.T
+    worst = float(np.abs(np.linalg.eigvals(np.linalg.solve(held, lost))).max())
+    pulled = np.linalg.inv(held - lost * min(1.0, _MOST_LOST / max(worst, _MOST_LOST))) @ by_outline
     return np.asarray(pulled @ pulled.T)  # a square: rounding makes no variance negative
