@@ -110,6 +110,163 @@ def partition(
     _told(result, as_json=as_json)
 
 
+@app.command()
+@plainly
+def adjust(
+    work: WorkspacePath,
+    grids: Annotated[
+        Path | None, typer.Option(help="现有网格面（shp/gpkg）；可省，用工作区已有的网格或住户所属网格")
+    ] = None,
+    households: Houses = None,
+    villages: VillageAreas = None,
+    survey: Land = None,
+    groups: GroupAreas = None,
+    line: Lines = None,
+    exclusive: Sites = None,
+    parcels: Contracts = None,
+    profile: Norm = "rural20",
+    micro: Micro = "",
+    budget: Budget = Effort.standard,
+    seed: Seed = 0,
+    price: Annotated[
+        float | None, typer.Option(min=0, help="调一户值多少米路程：不给则户数变动最少，0 则等于重划")
+    ] = None,
+    curve: Annotated[
+        str, typer.Option(help="只算不改：逗号分隔的几种标准各要调动多少户，如 20-50,30-50,25-45")
+    ] = "",
+    only: Only = None,
+    jobs: Processes = 0,
+    households_crs: HousesCrs = None,
+    as_json: AsJson = False,
+) -> None:
+    """把现有网格调到标准以内，换网格的户数最少；不必动的网格编号、边界不变。"""
+    from geo.grid_pipeline import adjust_files, curve_files
+    from geo.grids import profile_of
+
+    inputs = _inputs(
+        households=households,
+        villages=villages,
+        survey=survey,
+        groups=groups,
+        exclusive=exclusive,
+        parcels=parcels,
+        grids=grids,
+        lines=line or (),
+        households_crs=households_crs,
+    )
+    if curve:
+        norms = [profile_of(text) for text in curve.split(",")]
+        with bar("试算") as progress:
+            table = curve_files(
+                work,
+                inputs,
+                norms,
+                budget=budget.value,
+                seed=seed,
+                only=only or (),
+                jobs=jobs,
+                progress=progress,
+            )
+        print(table.to_json(orient="records", force_ascii=False) if as_json else _curve_text(table))
+        return
+    settings = _settings(profile, micro, budget, seed, price)
+    with bar("调整网格") as progress:
+        result = adjust_files(work, inputs, settings=settings, only=only or (), jobs=jobs, progress=progress)
+    _told(result, as_json=as_json)
+
+
+@app.command()
+@plainly
+def check(
+    work: WorkspacePath,
+    grids: Annotated[Path | None, typer.Option(help="网格面；可省，检查工作区里的")] = None,
+    households: Houses = None,
+    villages: VillageAreas = None,
+    households_crs: HousesCrs = None,
+    profile: Norm = "rural20",
+    micro: Micro = "",
+    out: Annotated[Path | None, typer.Option(help="问题清单 CSV")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """检查网格：户数、重叠、空隙、分块、越界、编码、漏户；工作区不改动。"""
+    from geo import ledger
+    from geo import report as reports
+    from geo.findings import gather
+    from geo.grid_pipeline import checked_files
+    from geo.grids import profile_of
+
+    inputs = _inputs(
+        households=households, villages=villages, grids=grids, lines=(), households_crs=households_crs
+    )
+    rows, found = checked_files(
+        work, inputs, profile=profile_of(profile), micro=profile_of(micro) if micro else None
+    )
+    table = gather([found], rows.crs)
+    if out is not None:
+        ledger.write_findings(table, out)
+    counts = rows.loc[rows["balance"].ne(""), "balance"].value_counts()
+    if as_json:
+        numbers = {"grids": len(rows), **{name: int(count) for name, count in counts.items()}}
+        kinds = {name: int(count) for name, count in table["severity"].value_counts().items()}
+        print(json.dumps({**numbers, "findings": kinds}, ensure_ascii=False))
+    else:
+        under, good, over = (int(counts.get(name, 0)) for name in ("UNDER", "IN_BAND", "OVER"))
+        print(f"{len(rows)} 个网格：合格 {good}，不足 {under}，超出 {over}")
+        told = reports.finding_counts(table)
+        for title, count in zip(told["title"], told["count"], strict=True):
+            print(f"  {count:>6}  {title}")
+    raise typer.Exit(WITH_ERRORS if table["severity"].eq("error").any() else 0)
+
+
+@app.command("compare")
+@plainly
+def compare_(
+    work: WorkspacePath,
+    grids: Annotated[Path, typer.Option(help="另一套网格面，作为“调整前”")],
+    households: Houses = None,
+    villages: VillageAreas = None,
+    households_crs: HousesCrs = None,
+    profile: Norm = "rural20",
+    out: Annotated[Path | None, typer.Option(help="逐网格对照表 CSV")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """比较两套网格：哪个变成了哪个，多少户换了网格，合格数和路程的变化。"""
+    from geo.grid_pipeline import compared_files
+    from geo.grids import profile_of
+    from geo.workbook import write_csv
+
+    inputs = _inputs(
+        households=households, villages=villages, grids=grids, lines=(), households_crs=households_crs
+    )
+    result = compared_files(work, inputs, profile=profile_of(profile))
+    if out is not None:
+        write_csv(result.grids, out)
+    if as_json:
+        totals = result.totals.to_dict("index")
+        print(
+            json.dumps({**totals, "moved": result.moved, "dissolved": result.dissolved}, ensure_ascii=False)
+        )
+        return
+    for name, title in (("before", "调整前"), ("after", "调整后")):
+        row = result.totals.loc[name]
+        print(
+            f"{title}：{row['grids']:.0f} 个网格，合格 {row['in_band']:.0f}，不足 {row['under']:.0f}，"
+            f"超出 {row['over']:.0f}；户到中心平均 {row['mean_distance_m']:.0f} 米"
+        )
+    print(f"换了网格的住户 {result.moved} 户；撤销的网格 {result.dissolved} 个")
+
+
+def _curve_text(table: "pd.DataFrame") -> str:
+    lines = ["标准          网格  合格  调动户数  占比    不动  移界  并入  拆分  新设  撤销"]
+    for row in table.to_dict("records"):
+        counts = "".join(
+            f"{row[name]:>6}" for name in ("kept", "shifted", "merged", "split", "new", "dissolved")
+        )
+        size = f"{row['profile']:<12}{row['grids']:>6}{row['in_band']:>6}"
+        lines.append(f"{size}{row['moved']:>10}{row['moved_share']:>8.1%}{counts}")
+    return "\n".join(lines)
+
+
 def _inputs(*, lines: Sequence[str], **paths: Any) -> "GridInputs":  # noqa: ANN401 - paths by role
     from geo.grid_pipeline import GridInputs
 
@@ -122,7 +279,9 @@ def _inputs(*, lines: Sequence[str], **paths: Any) -> "GridInputs":  # noqa: ANN
     return GridInputs(lines=tuple(pairs), **paths)
 
 
-def _settings(profile: str, micro: str, budget: Effort, seed: int) -> "GridSettings":
+def _settings(
+    profile: str, micro: str, budget: Effort, seed: int, price: float | None = None
+) -> "GridSettings":
     from geo.grids import GridSettings, profile_of
 
     return GridSettings(
@@ -130,6 +289,7 @@ def _settings(profile: str, micro: str, budget: Effort, seed: int) -> "GridSetti
         micro=profile_of(micro) if micro else None,
         budget=budget.value,
         seed=seed,
+        moved_price=price,
     )
 
 

@@ -5,7 +5,7 @@ is none, one is made that has only these.
 """
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -17,10 +17,14 @@ from geo import workspace
 from geo.atomic import alone
 from geo.errors import InputError
 from geo.exchange import read
+from geo.exchange.grid_file import read_grids
 from geo.exchange.household_file import read_households
 from geo.findings import joined
-from geo.grids import Grids, GridSettings, partition
+from geo.grids import Grids, GridSettings, Profile, adjust_grids, norm_costs, partition
+from geo.grids.check import check_grids
+from geo.grids.compare import Comparison, compare
 from geo.grids.households import from_contractors, households
+from geo.grids.split import BudgetName
 from geo.provenance import Run, hashes
 from geo.schema import GRID_FINDINGS, GRID_LAYERS
 from geo.workers import Tell
@@ -50,6 +54,7 @@ class GridInputs:
         None  # contract parcels with their register: for want of households, its contractors
     )
     lines: tuple[tuple[str, Path], ...] = ()  # kind and file
+    grids: Path | None = None  # existing ones, to be adjusted, checked or compared
     households_crs: str | None = None
 
 
@@ -63,6 +68,7 @@ class GridLayers:
     lines: gpd.GeoDataFrame | None
     groups: gpd.GeoDataFrame | None
     exclusive: gpd.GeoDataFrame | None
+    grids: gpd.GeoDataFrame | None
     findings: tuple[pd.DataFrame, ...]
     files: dict[str, dict[str, str]] = field(default_factory=dict)  # content of files by role
 
@@ -121,6 +127,8 @@ def read_grid_layers(inputs: GridInputs, work: Path) -> GridLayers:
     if inputs.exclusive is not None:
         readings["exclusive"] = read.vector(inputs.exclusive)
         exclusive = readings["exclusive"].table.to_crs(villages.crs)
+    if inputs.grids is not None:
+        readings["grids"] = read_grids(inputs.grids, near=villages)
     return GridLayers(
         homes=homes,
         villages=villages,
@@ -128,6 +136,7 @@ def read_grid_layers(inputs: GridInputs, work: Path) -> GridLayers:
         lines=lines,
         groups=groups,
         exclusive=exclusive,
+        grids=readings["grids"].table if "grids" in readings else None,
         findings=(*(reading.findings for reading in readings.values()), *notes),
         files={role: hashes(reading.files) for role, reading in readings.items()},
     )
@@ -217,6 +226,136 @@ def partition_files(  # noqa: PLR0913 - what the command line offers, by name
         )
         keep(target, result, layers, what={"work": "partition", "only": sorted(only)})
     return result
+
+
+def adjust_files(  # noqa: PLR0913 - what the command line offers, by name
+    work: str | os.PathLike[str],
+    inputs: GridInputs,
+    *,
+    settings: GridSettings | None = None,
+    only: Collection[str] = (),
+    jobs: int = 0,
+    progress: Tell | None = None,
+) -> Grids:
+    """Bring existing grids into a norm, and put them into a workspace.
+
+    Parameters
+    ----------
+    work, inputs, settings, only, jobs, progress
+        As `partition_files` takes them. ``inputs.grids`` are the grids there are;
+        without, those of the workspace.
+
+    Returns
+    -------
+    Grids
+        As written.
+
+    Raises
+    ------
+    GeoError
+        If an input cannot be read, or the workspace not written; what stood there stays.
+    """
+    target = Path(work)
+    with alone(target):
+        layers = read_grid_layers(inputs, target)
+        result = adjust_grids(
+            layers.homes,
+            layers.villages,
+            layers.grids,
+            **layers.layers(),
+            previous=previous_grids(target),
+            only=only,
+            settings=settings,
+            read_findings=layers.findings,
+            jobs=jobs,
+            progress=progress,
+        )
+        keep(target, result, layers, what={"work": "adjust", "only": sorted(only)})
+    return result
+
+
+def curve_files(  # noqa: PLR0913 - what the command line offers, by name
+    work: str | os.PathLike[str],
+    inputs: GridInputs,
+    norms: Sequence[Profile],
+    *,
+    budget: BudgetName = "standard",
+    seed: int = 0,
+    only: Collection[str] = (),
+    jobs: int = 0,
+    progress: Tell | None = None,
+) -> pd.DataFrame:
+    """What each of several norms would cost the county; nothing is written.
+
+    Returns
+    -------
+    DataFrame
+        As `geo.grids.run.norm_costs` gives it.
+
+    Raises
+    ------
+    GeoError
+        If an input cannot be read.
+    """
+    target = Path(work)
+    layers = read_grid_layers(inputs, target)
+    return norm_costs(
+        layers.homes,
+        layers.villages,
+        layers.grids,
+        norms,
+        **layers.layers(),
+        previous=previous_grids(target),
+        only=only,
+        settings=GridSettings(budget=budget, seed=seed),
+        jobs=jobs,
+        progress=progress,
+    )
+
+
+def checked_files(
+    work: str | os.PathLike[str], inputs: GridInputs, *, profile: Profile, micro: Profile | None = None
+) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
+    """Grids of a workspace or a file, measured and checked; nothing is written.
+
+    Returns
+    -------
+    As `geo.grids.check.check_grids`.
+
+    Raises
+    ------
+    InputError
+        If there are no grids, or no households.
+    GeoError
+        If an input cannot be read.
+    """
+    layers = read_grid_layers(inputs, Path(work))
+    grids = layers.grids if layers.grids is not None else _kept_grids(Path(work))
+    rows, found = check_grids(grids, layers.homes, layers.villages, profile=profile, micro=micro)
+    return rows, joined([*layers.findings, found])
+
+
+def compared_files(work: str | os.PathLike[str], inputs: GridInputs, *, profile: Profile) -> Comparison:
+    """Grids of a file as they were before, those of the workspace as they are now.
+
+    Raises
+    ------
+    InputError
+        If either has no grids, or there are no households.
+    GeoError
+        If an input cannot be read.
+    """
+    layers = read_grid_layers(inputs, Path(work))
+    if layers.grids is None:
+        raise InputError("没有给出用来比较的网格：请用 --grids 给出")
+    return compare(layers.grids, _kept_grids(Path(work)), layers.homes, profile=profile)
+
+
+def _kept_grids(work: Path) -> gpd.GeoDataFrame:
+    before = previous_grids(work)
+    if before is None:
+        raise InputError(f"工作区 {work} 里没有网格：请用 --grids 给出，或先运行 taotu grids partition")
+    return gpd.GeoDataFrame(before["grids"])
 
 
 def previous_grids(target: Path) -> dict[str, pd.DataFrame] | None:

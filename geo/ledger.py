@@ -19,7 +19,6 @@ import shapely
 
 from geo import schema
 from geo.area import from_cents, mu, to_cents
-from geo.atomic import whole_file
 from geo.report import (
     CLASSES,
     LEVELS,
@@ -41,6 +40,7 @@ from geo.workbook import (
     Column,
     save,
     write_cells,
+    write_csv,
     write_notes,
     write_table,
 )
@@ -192,16 +192,10 @@ def write_findings(findings: pd.DataFrame, path: str | os.PathLike[str]) -> Path
         return save(target, lambda book: _findings_book(book, rows))
     out = rows[schema.column_names("findings")].assign(severity=rows["severity_name"])
     out = out.rename(columns=schema.titles("findings"))
-    for column in schema.columns("findings"):
-        if column.dtype == "str":
-            # Excel runs a CSV cell that begins so; an apostrophe makes it text.
-            out[column.title] = out[column.title].str.replace(r"^(?=[=+\-@\t\r])", "'", regex=True)
     if isinstance(findings, gpd.GeoDataFrame) and findings.active_geometry_name is not None:
         shapes = findings.geometry.to_numpy()
         out["x"], out["y"] = shapely.get_x(shapes), shapely.get_y(shapes)
-    with whole_file(target) as scratch:
-        out.to_csv(scratch, index=False, encoding="utf-8-sig", lineterminator="\r\n")
-    return target
+    return write_csv(out, target)
 
 
 def file_name(village_code: str, village_name: str) -> str:

@@ -7,6 +7,7 @@ computes nothing shows it too. The same tables give the same bytes.
 import datetime as dt
 import io
 import math
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -207,3 +208,23 @@ def _totals(book: Book, sheet: Any, columns: Sequence[Column], rows: pd.DataFram
 def clean(text: str) -> str:
     """The text as a cell can hold it: without control characters, cut at what Excel takes."""
     return _UNPRINTABLE.sub("", text)[:_LONGEST_CELL]
+
+
+def write_csv(table: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
+    """Write a table as Excel opens it in China: UTF-8 with its mark, lines as Windows ends them.
+
+    Text that a spreadsheet would run as a formula gets an apostrophe before it.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written; what stood there stays.
+    """
+    target = Path(path)
+    out = pd.DataFrame(table).copy()
+    for name in out.columns:
+        if pd.api.types.is_string_dtype(out[name]) or out[name].dtype == object:
+            out[name] = out[name].astype("str").str.replace(r"^(?=[=+\-@\t\r])", "'", regex=True)
+    with whole_file(target) as scratch:
+        out.to_csv(scratch, index=False, encoding="utf-8-sig", lineterminator="\r\n")
+    return target

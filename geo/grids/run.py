@@ -13,6 +13,8 @@ import shapely
 from geo import schema
 from geo.errors import InputError, MismatchError
 from geo.findings import findings, gather
+from geo.grids.profiles import Profile
+from geo.grids.redraw import costs, redraw
 from geo.grids.village import Drawn, GridSettings, Place, draw
 from geo.workers import Tell, cores, spread
 
@@ -104,6 +106,99 @@ def partition(  # noqa: PLR0913 - every layer a county may have, by name
     return gathered(drawn, homes, settings, previous=previous, notes=[*read_findings, *notes])
 
 
+def adjust_grids(  # noqa: PLR0913 - every layer a county may have, by name
+    homes: gpd.GeoDataFrame,
+    villages: gpd.GeoDataFrame,
+    grids: gpd.GeoDataFrame | None = None,
+    *,
+    survey: gpd.GeoDataFrame | None = None,
+    lines: gpd.GeoDataFrame | None = None,
+    groups: gpd.GeoDataFrame | None = None,
+    exclusive: gpd.GeoDataFrame | None = None,
+    previous: Mapping[str, pd.DataFrame] | None = None,
+    only: Collection[str] = (),
+    settings: GridSettings | None = None,
+    read_findings: Sequence[pd.DataFrame] = (),
+    jobs: int = 0,
+    progress: Tell | None = None,
+) -> Grids:
+    """Bring existing grids into a norm with the fewest households moved.
+
+    Parameters
+    ----------
+    homes, villages, survey, lines, groups, exclusive, previous, only, settings, read_findings, jobs, progress
+        As `partition` takes them.
+    grids : GeoDataFrame of polygons, layer ``grids`` or ``grid_file``, optional
+        Those of ``previous`` if None. Where a village has none, the ``grid_code``
+        of its homes tells which grids there are.
+
+    Returns
+    -------
+    Grids
+        Villages without any grid are left out, and a finding says so.
+
+    Raises
+    ------
+    InputError
+        If no village is left, or none has grids.
+    MismatchError
+        If a layer is in another CRS.
+    """
+    settings = settings or GridSettings()
+    extra = {"survey": survey, "lines": lines, "groups": groups, "exclusive": exclusive}
+    able, notes = _with_grids(homes, villages, grids, extra, previous=previous, only=only)
+    drawn = spread(redraw, able, settings, workers=cores(jobs), tell=progress, name=_name)
+    return gathered(drawn, homes, settings, previous=previous, notes=[*read_findings, *notes])
+
+
+def norm_costs(  # noqa: PLR0913 - every layer a county may have, by name
+    homes: gpd.GeoDataFrame,
+    villages: gpd.GeoDataFrame,
+    grids: gpd.GeoDataFrame | None,
+    norms: Sequence[Profile],
+    *,
+    survey: gpd.GeoDataFrame | None = None,
+    lines: gpd.GeoDataFrame | None = None,
+    groups: gpd.GeoDataFrame | None = None,
+    exclusive: gpd.GeoDataFrame | None = None,
+    previous: Mapping[str, pd.DataFrame] | None = None,
+    only: Collection[str] = (),
+    settings: GridSettings | None = None,
+    jobs: int = 0,
+    progress: Tell | None = None,
+) -> pd.DataFrame:
+    """What each of several norms would cost a county that has grids.
+
+    Parameters
+    ----------
+    homes, villages, grids, survey, lines, groups, exclusive, previous, only, settings, jobs, progress
+        As `adjust_grids` takes them.
+    norms : sequence of Profile
+
+    Returns
+    -------
+    DataFrame, a row a norm
+        As `geo.grids.adjust.norm_curve` gives them, summed over villages; distances are means by household.
+
+    Raises
+    ------
+    InputError, MismatchError
+        As `adjust_grids` does.
+    """
+    settings = settings or GridSettings()
+    extra = {"survey": survey, "lines": lines, "groups": groups, "exclusive": exclusive}
+    able, _ = _with_grids(homes, villages, grids, extra, previous=previous, only=only)
+    rows = spread(costs, able, (settings, tuple(norms)), workers=cores(jobs), tell=progress, name=_name)
+    table = pd.concat(rows, ignore_index=True)
+    table["way"] = table["mean_distance_m"] * table["households"]
+    names = ["profile", "lower", "target", "upper"]
+    sums = table.groupby(names, sort=False).sum(numeric_only=True).reset_index()
+    total = sums["households"].clip(lower=1)
+    return sums.assign(moved_share=sums["moved"] / total, mean_distance_m=sums["way"] / total).drop(
+        columns="way"
+    )
+
+
 def places_of(
     homes: gpd.GeoDataFrame,
     villages: gpd.GeoDataFrame,
@@ -150,7 +245,7 @@ def places_of(
             Place(
                 village=village,
                 homes=own,
-                before={key: before[key] for key in own["household_key"] if key in before},
+                before=_grids_of(own, before),
                 issued=tuple(sorted(grid for grid in issued if grid[:12] == code)),
                 **near,
             )
@@ -213,6 +308,35 @@ def gathered(
     )
 
 
+def _with_grids(  # noqa: PLR0913 - as `adjust_grids`
+    homes: gpd.GeoDataFrame,
+    villages: gpd.GeoDataFrame,
+    grids: gpd.GeoDataFrame | None,
+    extra: Mapping[str, gpd.GeoDataFrame | None],
+    *,
+    previous: Mapping[str, pd.DataFrame] | None,
+    only: Collection[str],
+) -> tuple[list[Place], list[pd.DataFrame]]:
+    """Villages that have grids, and findings on those that have none."""
+    if grids is None and previous is not None:
+        held = gpd.GeoDataFrame(previous["grids"])
+        grids = held[held["grid_kind"].ne("MICRO")]
+    layers = {**extra, "grids": grids}
+    _one_system(villages, {"households": homes, **layers})
+    places, notes = places_of(homes, villages, layers, previous=previous, only=only)
+    able = [place for place in places if place.before or (place.grids is not None and len(place.grids))]
+    if not able:
+        raise InputError("各村都没有现有网格，无从调整：请用 --grids 给出，或用 partition 划分")
+    for place in places:
+        if place not in able:
+            text = f"{place.name}（{place.code}）没有现有网格，未作调整"
+            rows = place.village
+            notes.append(
+                findings("grid_village_without", text, layer="grids", rows=rows, row_code=place.code)
+            )
+    return able, notes
+
+
 def _name(place: Place) -> str:
     return place.name
 
@@ -264,8 +388,19 @@ def _in(table: gpd.GeoDataFrame, village: gpd.GeoDataFrame, code: str) -> gpd.Ge
             own = table[column].fillna("").astype(str).str[:12].eq(code)
             if own.any():
                 return table[own.to_numpy()].reset_index(drop=True)
-    hits = np.sort(table.sindex.query(village.geometry.iloc[0], predicate="intersects"))
-    return table.iloc[hits].reset_index(drop=True)
+    shape = village.geometry.iloc[0]
+    hits = np.sort(table.sindex.query(shape, predicate="intersects"))
+    near = table.iloc[hits]
+    if "grid_code" in table:  # of grids not those that only touch
+        near = near[shapely.intersects(shape, shapely.point_on_surface(near.geometry.to_numpy()))]
+    return near.reset_index(drop=True)
+
+
+def _grids_of(homes: gpd.GeoDataFrame, before: Mapping[str, str]) -> dict[str, str]:
+    """The grid each home was in: as the workspace has it, else as the file of homes says."""
+    told = homes["grid_code"] if "grid_code" in homes else pd.Series(None, index=homes.index, dtype=object)
+    pairs = {key: str(code) for key, code in zip(homes["household_key"], told, strict=True) if pd.notna(code)}
+    return {**pairs, **{key: before[key] for key in homes["household_key"] if key in before}}
 
 
 def _before(previous: Mapping[str, pd.DataFrame] | None) -> tuple[dict[str, str], set[str]]:

@@ -1,6 +1,6 @@
 """One village, from its land to its grids: divided, outlined, numbered and told."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -31,6 +31,7 @@ class GridSettings:
     micro: Profile | None = None  # grids inside grids
     budget: BudgetName = "standard"
     seed: int = 0
+    moved_price: float | None = None  # metres of way a household may be moved for; None: as few as can be
     units: UnitSettings = field(default_factory=UnitSettings)
 
 
@@ -135,15 +136,7 @@ def draw(place: Place, settings: GridSettings) -> Drawn:
     -------
     Drawn
     """
-    land = land_units(
-        place.village,
-        place.homes,
-        survey=place.survey,
-        lines=place.lines,
-        groups=place.groups,
-        exclusive=place.exclusive,
-        settings=settings.units,
-    )
+    land = land_of(place, settings)
     closed = land.units["is_exclusive"].to_numpy(dtype=bool)
     nodes = np.flatnonzero(~closed)
     split = divided(land, nodes, settings.profile, budget=settings.budget, seed=settings.seed)
@@ -153,23 +146,62 @@ def draw(place: Place, settings: GridSettings) -> Drawn:
     labels[closed] = parts + np.arange(int(closed.sum()))
     shapes = outline(land, labels, village=place.village)
     kept = _same_homes(place, land, labels, len(shapes))
-    codes = _codes(place, shapes, kept)
     reasons = part_reasons(split.labels, split.sizes, split.reasons, np.arange(len(nodes)), settings.profile)
-    grids = _rows(place, shapes, codes, settings.profile, exclusive=np.arange(len(shapes)) >= parts)
-    grids["reason"] = [*reasons, *[""] * (len(shapes) - parts)]
-    grids["change"] = np.where(pd.Series(kept).notna(), "KEPT", "NEW")
+    row = certificate(place, land, split, settings)
+    return told(
+        place,
+        land,
+        settings,
+        labels=labels,
+        shapes=shapes.assign(
+            grid_code=codes_of(place, shapes, kept),
+            change=np.where(pd.Series(kept, dtype=object).notna(), "KEPT", "NEW"),
+            reason=[*reasons, *[""] * (len(shapes) - parts)],
+        ),
+        row=row,
+    )
+
+
+def land_of(place: Place, settings: GridSettings, *, cut_by: gpd.GeoDataFrame | None = None) -> Land:
+    """Units of a village, cut by the borders of ``cut_by``, and the graph of which touch."""
+    return land_units(
+        place.village,
+        place.homes,
+        survey=place.survey,
+        lines=place.lines,
+        groups=place.groups,
+        exclusive=place.exclusive,
+        cut_by=cut_by,
+        settings=settings.units,
+    )
+
+
+def told(  # noqa: PLR0913 - a village in its parts
+    place: Place,
+    land: Land,
+    settings: GridSettings,
+    *,
+    labels: Ints,
+    shapes: gpd.GeoDataFrame,
+    row: pd.DataFrame,
+    notes: Sequence[pd.DataFrame] = (),
+) -> Drawn:
+    """Rows of a village's layers from outlines with ``grid_code, change, reason``."""
+    codes = shapes["grid_code"].tolist()
+    grids = _rows(
+        place, shapes, codes, settings.profile, exclusive=shapes["is_exclusive"].to_numpy(dtype=bool)
+    )
     homes = place.homes.assign(grid_code=np.array(codes, dtype=object)[labels[land.home_unit]])
     lineage = lineage_of(place, homes, grids)
     grids["predecessors"] = grids["grid_code"].map(_predecessors(lineage)).fillna("")
-    row = certificate(place, land, split, settings)
     row["natural_share"] = _natural_share(land, labels)
-    row["reason"] = "；".join(dict.fromkeys(filter(None, reasons)))
-    notes = [land.findings, _out_of_band(grids)]
+    row["reason"] = "；".join(dict.fromkeys(filter(None, shapes["reason"])))
+    found = [land.findings, *notes, _out_of_band(grids)]
     if settings.micro is not None:
-        micro, homes, told = micro_grids(place, land, settings, labels=labels, grids=grids, homes=homes)
+        micro, homes, more = micro_grids(place, land, settings, labels=labels, grids=grids, homes=homes)
         grids = pd.concat([grids, micro], ignore_index=True)
-        notes.append(told)
-    return Drawn(grids=_finished(grids), homes=homes, row=row, lineage=lineage, findings=joined(notes))
+        found.append(more)
+    return Drawn(grids=_finished(grids), homes=homes, row=row, lineage=lineage, findings=joined(found))
 
 
 def micro_grids(  # noqa: PLR0913 - a village in its parts
@@ -309,9 +341,9 @@ def _same_homes(place: Place, land: Land, labels: Ints, count: int) -> list[str 
     return kept
 
 
-def _codes(place: Place, shapes: gpd.GeoDataFrame, kept: list[str | None]) -> list[str]:
+def codes_of(place: Place, shapes: gpd.GeoDataFrame, kept: Sequence[str | None]) -> list[str]:
     """Codes of all grids: those kept, and new serials for the others."""
-    new = np.flatnonzero(pd.Series(kept, dtype=object).isna().to_numpy())
+    new = np.array([label for label, code in enumerate(kept) if code is None], dtype=np.int64)
     fresh = grid_codes(_centres(shapes.iloc[new]), place.code, place.issued)
     given = dict(zip(new.tolist(), fresh, strict=True))
     return [given.get(label) or str(code) for label, code in enumerate(kept)]
