@@ -246,7 +246,7 @@ def test_outlines_of_ours_pass_every_check_of_land_and_homes(count, parts, seed,
     assert np.allclose(summary[["radius_m", "mean_distance_m"]], drawn[["radius_m", "mean_distance_m"]])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     moves=st.lists(st.tuples(st.integers(-80, 80), st.integers(-60, 60)), min_size=4, max_size=4),
     spots=st.lists(st.tuples(st.integers(-50, 850), st.integers(-50, 150)), max_size=12),

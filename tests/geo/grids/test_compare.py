@@ -126,7 +126,7 @@ cuts = st.lists(st.integers(1, 19), max_size=6, unique=True).map(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(old=cuts, new=cuts, weights=st.lists(st.integers(0, 9), min_size=10, max_size=10), order=st.randoms())
 def test_households_are_conserved_and_no_pairing_keeps_more(old, new, weights, order):
     lived = homes(weights)
