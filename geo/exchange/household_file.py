@@ -5,8 +5,11 @@ address and a group. Whatever a row lacks, the row stays: where it lies is
 settled later, with the villages at hand.
 """
 
+import re
+import unicodedata
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +48,7 @@ _NAMED: Final = (  # names of a layer of houses, in a file of several layers
     "building",
     "dwelling",
 )
+_UNIT: Final = re.compile(r"\s*[(\[][^()\[\]]*[)\]]$")
 _TOTALS: Final = frozenset({"合计", "总计", "小计", "共计", "总合计"})
 _CGCS2000: Final = CRS.from_epsg(4490)
 _POINTS, _LINES, _POLYGONS = (0, 4), (1, 2, 5), (3, 6)  # shapely's type numbers
@@ -175,9 +179,24 @@ def _of_houses(found: Sequence[Source], path: Path) -> Sequence[Source]:
 
 
 def _wanted(names: Sequence[str], personal: bool) -> list[str]:  # noqa: FBT001 - handed on from a keyword
-    found = fields.match(names, LAYER)
+    found = _match(names)
     chosen = [name for name in found.fields.values() if personal or not fields.is_personal(name)]
     return chosen + ([name for name in found.personal if name not in chosen] if personal else [])
+
+
+def _match(names: Sequence[str]) -> fields.Match:
+    """Fields by their names, with a unit behind them or without: 户数（户）."""
+    bare: dict[str, str] = {}
+    for name in names:
+        short = _UNIT.sub("", unicodedata.normalize("NFKC", name).strip())
+        bare.setdefault(name if short in names or not short else short, name)
+    found = fields.match(list(bare), LAYER)
+    return replace(
+        found,
+        fields={column: bare[name] for column, name in found.fields.items()},
+        by_alias=tuple((bare[name], field) for name, field in found.by_alias),
+        personal=tuple(bare[name] for name in found.personal),
+    )
 
 
 def _places(table: GeoDataFrame) -> tuple[np.ndarray, list[pd.DataFrame]]:
@@ -251,7 +270,7 @@ def _part(
     personal: bool,
 ) -> tuple[GeoDataFrame, list[pd.DataFrame]]:
     """One table, its rows at their coordinates."""
-    held = [name for name in raw.columns if fields.is_personal(name)]
+    held = list(_match(list(raw.columns)).personal)
     notes = []
     if held and not personal:
         message = f"未读取个人信息字段：{'、'.join(held)}"
@@ -310,7 +329,7 @@ def _degrees_of(near: GeoDataFrame | None) -> CRS:
 def _named(raw: pd.DataFrame, label: str, *, personal: bool) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
     """Fields as columns of the layer, and what was inferred of them."""
     names = [str(name) for name in raw.columns if name not in ("geometry", "source_file", "source_row")]
-    found = fields.match(names, LAYER)
+    found = _match(names)
     notes: list[pd.DataFrame] = []
     if found.by_alias:
         notes.append(tables.alias_finding(found.by_alias, label))
@@ -336,12 +355,17 @@ def _named(raw: pd.DataFrame, label: str, *, personal: bool) -> tuple[pd.DataFra
         notes.append(findings("household_count_absent", message, layer=label, source_file=label))
     out = schema.conform(out, LAYER)
     wanted = [name for name in found.personal if personal and name in raw]
-    return out.assign(**{fields.personal_column(name): fields.as_text(raw[name]) for name in wanted}), notes
+    return out.assign(**{_person(name): fields.as_text(raw[name]) for name in wanted}), notes
+
+
+def _person(name: str) -> str:
+    return fields.personal_column(_UNIT.sub("", unicodedata.normalize("NFKC", name).strip()))
 
 
 def _own_keys(values: pd.Series, label: str, field: str) -> tuple[pd.Series, list[pd.DataFrame]]:
     """Keys as text; none where they are numbers too long to be right."""
-    if pd.api.types.is_float_dtype(values.dtype) and bool((values.abs() >= coded.EXACT_DIGITS).any()):
+    exact = pd.api.types.is_integer_dtype(values.dtype)
+    if not exact and any(type(v) in (int, float) and abs(v) >= coded.EXACT_DIGITS for v in values):
         message = f"{label} 的列 {field} 存为数字，15 位以后的数字已失真，未采用为住户编号"
         note = findings("code_precision_lost", message, layer=label, source_file=label)
         return pd.Series(None, index=values.index, dtype="str"), [note]

@@ -102,13 +102,15 @@ def _where(rows: pd.DataFrame) -> list[str]:
 
 
 def _each(
-    rule: str, rows: pd.DataFrame, by: list[str], message: Callable[[pd.DataFrame], str], code: str
+    rule: str, rows: GeoDataFrame, by: list[str], message: Callable[[pd.DataFrame], str], code: str
 ) -> list[pd.DataFrame]:
     """One finding for all rows alike in ``by``, at the first of them."""
-    return [
-        findings(rule, message(same), layer=_LAYER, rows=same.iloc[:1], row_code=str(same[code].iloc[0]))
-        for _, same in rows.groupby(by, sort=True)
-    ]
+    if rows.empty:
+        return []
+    told = pd.DataFrame(rows)
+    messages = [message(same) for _, same in told.groupby(by, sort=True)]
+    first = rows.drop_duplicates(by).sort_values(by)
+    return [findings(rule, messages, layer=_LAYER, rows=first, row_code=first[code])]
 
 
 def _counts(homes: GeoDataFrame) -> list[pd.DataFrame]:

@@ -319,7 +319,9 @@ def _ground(
     raise InputError("没有村界")  # not reached: a village that is named has land
 
 
-def from_contractors(contractors: pd.DataFrame) -> GeoDataFrame:
+def from_contractors(
+    contractors: pd.DataFrame, *, parcels: GeoDataFrame | None = None, villages: GeoDataFrame | None = None
+) -> GeoDataFrame:
     """Households as contractors of land: what there is where nobody has a list of houses.
 
     Parameters
@@ -327,6 +329,10 @@ def from_contractors(contractors: pd.DataFrame) -> GeoDataFrame:
     contractors : DataFrame, n rows
         With ``contractor_code`` (18 digits, of which 14 are the group): contractors, rights or
         parcels. Where there is ``contractor_kind``, only households (1) count.
+    parcels, villages : GeoDataFrame, optional
+        Parcels with ``issuer_code`` in the system of the villages. Where the codes of the
+        confirmation are of another year than those of the villages, contractors are in the
+        village where most parcels of their issuer's village lie.
 
     Returns
     -------
@@ -345,14 +351,27 @@ def from_contractors(contractors: pd.DataFrame) -> GeoDataFrame:
         rows = rows[~rows["contractor_kind"].fillna("").isin(["2", "3"])]
     code = rows["contractor_code"].dropna().astype("str").str.strip()
     code = code[is_digits(code, 18)].drop_duplicates().sort_values(ignore_index=True)
-    table = pd.DataFrame(
-        {
-            "household_key": code,
-            "households": pd.array([1] * len(code), dtype="Int64"),
-            "group_code": code.str[:14],
-        }
-    )
+    table = pd.DataFrame({"household_key": code, "group_code": code.str[:14]}).assign(households=1)
+    if parcels is not None and villages is not None:
+        table["village_code"] = code.str[:12].map(_villages_of_issuers(parcels, villages)).fillna("")
     return gpd.GeoDataFrame(schema.conform(table, _FILE), geometry=np.full(len(table), None), crs=None)
+
+
+def _villages_of_issuers(parcels: GeoDataFrame, villages: GeoDataFrame) -> dict[str, str]:
+    """Village of each issuer's village that the villages do not know: where most of its parcels lie."""
+    issuer = parcels["issuer_code"].fillna("").astype("str").str[:12]
+    strange = parcels[issuer.ne("") & ~issuer.isin(villages["village_code"]) & parcels.geometry.notna()]
+    if strange.empty:
+        return {}
+    land = _polygons(villages, "village_code", CRS.from_user_input(villages.crs), "村界")
+    spots = inside_points(repair(strange.geometry.to_numpy()).fixed)
+    none = pd.Series("", index=strange.index, dtype="str")
+    at = village_at(spots, land.geometry.to_numpy(), land["village_code"], none)
+    pairs = pd.DataFrame({"issuer": issuer[strange.index], "village": at["village_code"]})
+    counts = pairs[pairs["village"].ne("")].groupby(["issuer", "village"], as_index=False).size()
+    best = counts.sort_values(["issuer", "size", "village"], ascending=[True, False, True])
+    best = best.drop_duplicates("issuer")
+    return dict(zip(best["issuer"], best["village"], strict=True))
 
 
 def _layer(points: GeoDataFrame) -> GeoDataFrame:
