@@ -5,6 +5,7 @@ the libraries that compute: same name, same workspace, byte for byte. No clock
 is in it.
 """
 
+import gc
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Final
 
 import geopandas as gpd
 import pandas as pd
@@ -34,6 +35,8 @@ from geo.reconcile.sources import Sources
 from geo.schema import GRID_FINDINGS, GRID_LAYERS
 
 Told = Callable[[str], None]
+
+_COLLECT_AFTER: Final = 50_000  # new objects; usual is 700, and every thread waits for each search
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,7 +230,7 @@ def reconcile_files(  # noqa: PLR0913 - what the command line offers, by name
         If an input cannot be read, or the workspace not written; what stood there stays.
     """
     target = Path(out)
-    with alone(target):
+    with alone(target), _rare_collections():
         try:
             return _reconciled(
                 inputs,
@@ -242,6 +245,17 @@ def reconcile_files(  # noqa: PLR0913 - what the command line offers, by name
             table = target.with_suffix(".shifts.csv")
             write_shifts(error.shifts, table, decided=(settings or Settings()).align.given)
             raise ShiftError(f"{error}。偏移表：{table}", shifts=error.shifts) from error
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Let Python look for circles of dead objects a hundredth as often: tables leave none, and all threads wait."""
+    before = gc.get_threshold()
+    gc.set_threshold(max(before[0], _COLLECT_AFTER) if before[0] else 0, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _reconciled(  # noqa: PLR0913 - as `reconcile_files`

@@ -9,7 +9,7 @@ Source: NY/T 2539-2016, naming of deliveries.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
@@ -63,7 +63,8 @@ def find(folder: Path | str) -> Delivery:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} 不是文件夹；请给出交付成果的根目录")
-    roles = {role: _candidates(folder, role) for role in ROLE_TITLES}
+    layers = {item.name for item in fields(Delivery)}  # a county's grids are read by their own path
+    roles = {role: _candidates(folder, role) for role in ROLE_TITLES if role in layers}
     notes: list[pd.DataFrame] = []
     chosen = {role: _pick(found, folder, role, notes) for role, found in roles.items()}
     single = {role: paths[0] if paths else None for role, paths in chosen.items() if role != "parcels"}

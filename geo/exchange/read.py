@@ -8,6 +8,7 @@ Source: TD/T 1057-2020 (DLTB, CJDCQ, XZQ); NY/T 2539-2016 (DK, CBDKXX, FBF, CBF)
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -199,13 +200,17 @@ def parcels(  # noqa: PLR0913 - what a caller may know of a file, by name
     """
     paths = [Path(path)] if isinstance(path, Path | str) else [Path(p) for p in path]
     how = How(layer=layer, near=near, crs=crs, personal=personal, datum=tuple(datum))
-    parts = [gather(one, "parcels", ("DKBM", "DKLB"), how) for one in paths]
+    with ThreadPoolExecutor(max_workers=1) as beside:  # the register is read while the parcels are
+        pending = beside.submit(
+            lambda: read_register(rights, *tables_beside(paths), personal=personal, contractors=contractors)
+        )
+        parts = [gather(one, "parcels", ("DKBM", "DKLB"), how) for one in paths]
     table = stack([part[0] for part in parts])
     notes = [note for part in parts for note in part[1]]
     files = [file for part in parts for file in part[2]]
     if near is not None:
         notes += belongs(table, near)
-    register = read_register(rights, *tables_beside(paths), personal=personal, contractors=contractors)
+    register = pending.result()
     table, more = join(table, register.rights)
     notes += [register.findings, *more]
     code, bsm = table["parcel_code"], table["parcel_bsm"]
