@@ -8,7 +8,6 @@ middle, and crumbs between lines that nearly coincide join a neighbour.
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 from geopandas import GeoDataFrame
 
@@ -92,7 +91,7 @@ def layer_of(table: GeoDataFrame | None, mesh: Mesh, land: Geometries) -> Layer:
     return Layer(shapes[order], near[order].astype(np.int64))
 
 
-def blocks_of(
+def blocks_of(  # noqa: PLR0913, whatever cuts land
     mesh: Mesh,
     land: Geometries,
     *,
@@ -229,7 +228,7 @@ def _without_crumbs(mesh: Mesh, faces: Faces, strip: Bools, site: Bools) -> tupl
     return block, strip
 
 
-def _kinds(
+def _kinds(  # noqa: PLR0913, PLR0917, all that is known of blocks
     mesh: Mesh,
     halves: Halves,
     sides: Ints,
@@ -255,10 +254,10 @@ def _kinds(
             if (strip_kind == code).any():
                 barrier[cut[_crosses(mesh, halves.chord[cut], faces.shapes[strip_kind == code])]] = code
     if lines is not None and len(lines):
-        row, code = _along(mesh, halves.net, lines)
-        np.minimum.at(natural, row, code)
-        on = code < len(BARRIERS)
-        np.maximum.at(barrier, row[on], code[on])
+        line_row, line_code = _along(mesh, halves.net, lines)
+        np.minimum.at(natural, line_row, line_code)
+        on = line_code < len(BARRIERS)
+        np.maximum.at(barrier, line_row[on], line_code[on])
     natural[natural == len(NATURAL)] = NOWHERE
     return natural, barrier
 
@@ -270,7 +269,8 @@ def _crosses(mesh: Mesh, chord: Ints, barrier: Geometries) -> Bools:
     share = _SAMPLES[:, None, None]
     xy = places(mesh, chord[:, 0]) * (1 - share) + places(mesh, chord[:, 1]) * share
     spots = np.asarray(shapely.points(xy.reshape(-1, 2)), dtype=object)
-    return (holders(whole, spots).reshape(len(share), -1) != NOWHERE).any(axis=0)
+    found: Bools = (holders(whole, spots).reshape(len(share), -1) != NOWHERE).any(axis=0)
+    return found
 
 
 def _on_lines(shapes: Geometries) -> Geometries:
@@ -286,7 +286,7 @@ def _pairs(
 ) -> tuple[Ints, Ints, Floats, Ints]:
     """Each two blocks that touch, what most of their border runs along and which barrier most of it is."""
     inner = sides[:, 0] != NOWHERE
-    pair, at = np.unique(pair_number(*sides[inner].T, count), return_inverse=True)
+    pair, at = np.unique(pair_number(sides[inner, 0], sides[inner, 1], count), return_inverse=True)
     total = np.bincount(at, weights=length[inner], minlength=len(pair))
     natural_m = _by_kind(at, natural[inner], length[inner], len(pair), len(NATURAL))
     barrier_m = _by_kind(at, barrier[inner], length[inner], len(pair), len(BARRIERS))
@@ -299,10 +299,11 @@ def _pairs(
     )
 
 
-def _by_kind(at: Ints, kind: Ints, length: Floats, rows: int, kinds: int) -> npt.NDArray[np.float64]:
+def _by_kind(at: Ints, kind: Ints, length: Floats, rows: int, kinds: int) -> Floats:
     known = kind != NOWHERE
     place = at[known] * kinds + kind[known]
-    return np.bincount(place, weights=length[known], minlength=rows * kinds).reshape(rows, kinds)
+    total: Floats = np.bincount(place, weights=length[known], minlength=rows * kinds).astype(np.float64)
+    return total.reshape(rows, kinds)
 
 
 def net_between(faces: Faces, label: Ints) -> tuple[Net, Ints]:

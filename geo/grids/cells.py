@@ -34,7 +34,9 @@ class Cells(NamedTuple):
     stand_in: Ints  # p: place whose face each place shares; its own position for nearly all
 
 
-def cells_of(mesh: Mesh, blocks: Faces, places: Floats, block: Ints, whole: Bools, land: Geometries) -> Cells:
+def cells_of(  # noqa: PLR0913, land and homes
+    mesh: Mesh, blocks: Faces, places: Floats, *, block: Ints, whole: Bools, land: Geometries
+) -> Cells:
     """Blocks cut between the places in them.
 
     Parameters
@@ -57,7 +59,7 @@ def cells_of(mesh: Mesh, blocks: Faces, places: Floats, block: Ints, whole: Bool
     """
     order = np.lexsort((places[:, 1], places[:, 0], block))
     rows = order[~whole[block[order]]]
-    busy, first, count = np.unique(block[rows], return_index=True, return_counts=True)
+    busy, count = np.unique(block[rows], return_counts=True)
     crowded = np.isin(block[rows], busy[count > 1])
     faces, of = blocks, np.arange(len(blocks.shapes))
     if crowded.any():
@@ -67,16 +69,14 @@ def cells_of(mesh: Mesh, blocks: Faces, places: Floats, block: Ints, whole: Bool
         edges = shapely.voronoi_polygons(spots, extend_to=shapely.envelope(shapes), only_edges=True)
         cuts = shapely.intersection(edges, shapes)
         # Only what may meet a cut is noded anew
-        near = np.append(np.isin(np.arange(len(blocks.shapes)), busy[count > 1]), False)[blocks.sides].any(
-            axis=1
-        )  # noqa: FBT003
+        near = np.asarray(np.isin(blocks.sides, busy[count > 1]).any(axis=1), dtype=bool)
         met = noded(mesh, joined_nets(_rows(blocks.net, near), net_of_lines(mesh, cuts)))
         faces = faces_of(mesh, joined_nets(_rows(blocks.net, ~near), met), land)
         of = holders(blocks.shapes, faces.inner)
     home = np.full(len(faces.shapes), NOWHERE)
     stand_in = np.arange(len(places))
     if len(rows):
-        _claim(faces, of, places, block, rows, home, stand_in)
+        home, stand_in = _claimed(faces, of, places, block, rows)
     return Cells(faces, of, home, stand_in)
 
 
@@ -84,10 +84,10 @@ def _rows(net: Net, rows: Bools) -> Net:
     return Net(net.start[rows], net.end[rows])
 
 
-def _claim(
-    faces: Faces, of: Ints, places: Floats, block: Ints, rows: Ints, home: Ints, stand_in: Ints
-) -> None:
-    """Give each place its face: of those nearest to it in its block, the one it lies in or beside."""
+def _claimed(faces: Faces, of: Ints, places: Floats, block: Ints, rows: Ints) -> tuple[Ints, Ints]:
+    """Place of each face, and the place each shares its face with: of the faces nearest to it the one it lies in."""
+    home = np.full(len(faces.shapes), NOWHERE)
+    stand_in = np.arange(len(places))
     tree = KDTree(np.column_stack([places[rows], block[rows] * _APART]))
     face = np.flatnonzero(np.isin(of, block[rows]))
     inner = np.stack([shapely.get_x(faces.inner[face]), shapely.get_y(faces.inner[face])], axis=1)
@@ -101,3 +101,4 @@ def _claim(
         held = np.flatnonzero(np.isin(np.arange(len(places)), place))
         near = KDTree(np.column_stack([places[held], block[held] * _APART]))
         stand_in[lost] = held[near.query(np.column_stack([places[lost], block[lost] * _APART]))[1]]
+    return home, stand_in

@@ -90,7 +90,7 @@ def _grow(ways: "scipy.sparse.csr_array[np.float64]", seeds: Ints, seed_of: Ints
     seed_of[reached] = np.where(seed_of[origin] == NOWHERE, origin, seed_of[origin])
 
 
-def _prices(
+def _prices(  # noqa: PLR0913, PLR0917, blocks and what crossing costs
     blocks: Blocks,
     cells: Cells,
     a: Ints,
@@ -101,7 +101,8 @@ def _prices(
 ) -> Floats:
     """What going from face to face costs."""
     centre = shapely.get_coordinates(shapely.centroid(cells.faces.shapes))
-    price = np.hypot(*(centre[a] - centre[b]).T) + 1e-6
+    gap = centre[a] - centre[b]
+    price: Floats = np.hypot(gap[:, 0], gap[:, 1]) + 1e-6
     one, two = cells.block[a], cells.block[b]
     crossing = barrier_between(blocks, one, two)
     for code, name in enumerate(BARRIERS):

@@ -125,7 +125,7 @@ def near_lines(shapes: Geometries, land: Geometries) -> Geometries:
 
 def moved(shapes: Geometries, east: float, north: float) -> Geometries:
     """Shapes moved as they are."""
-    return shapely.transform(shapes, lambda xy: xy + (east, north))
+    return shapely.transform(shapes, lambda xy: xy + np.array([east, north]))
 
 
 def local(shapes: Geometries, mesh: Mesh) -> Geometries:
@@ -263,11 +263,11 @@ def middles(mesh: Mesh, net: Net, rows: Ints) -> Geometries:
     )
 
 
-def holders(areas: Geometries, spots: Geometries, predicate: str = "intersects") -> Ints:
+def holders(areas: Geometries, spots: Geometries) -> Ints:
     """Position of the first area that holds each point, NOWHERE if none does."""
     out = np.full(len(spots), len(areas), dtype=np.int64)
     if len(areas) and len(spots):
-        area, spot = shapely.STRtree(spots).query(areas, predicate=predicate)
+        area, spot = shapely.STRtree(spots).query(areas, predicate="intersects")
         np.minimum.at(out, spot, area)
     out[out == len(areas)] = NOWHERE
     return out

@@ -20,6 +20,7 @@ from geo.grids.linework import (
     Bools,
     Faces,
     Floats,
+    Geometries,
     Ints,
     Mesh,
     Net,
@@ -32,6 +33,8 @@ from geo.grids.linework import (
 )
 
 _STEP_M: Final = 8.0  # longest side of a triangle along a strip's edge
+_END_STEP_M: Final = 40.0  # and along the border of the village: longer than a road is wide
+_WELL_INSIDE: Final = 0.05  # of a triangle's height: nearer to a side, rounding could set a point beyond it
 _ACROSS: Final = 1e6  # going over the middle line is dearer than any way along one side
 
 
@@ -52,7 +55,7 @@ class _Pieces(NamedTuple):
     piece: Ints
     chord: Ints  # row of `ends` that a middle segment cuts, -1 for others
     ends: Ints  # c x 2 points
-    count: int
+    number: int  # of pieces
 
 
 def halved(mesh: Mesh, faces: Faces, strip: Bools, block: Ints, grows: Bools) -> Halves:
@@ -83,13 +86,14 @@ def halved(mesh: Mesh, faces: Faces, strip: Bools, block: Ints, grows: Bools) ->
     chords, inside = [np.full((int(plain.sum()), 2), -1)], [np.zeros(int(plain.sum()), dtype=bool)]
     if rim.any():
         beside = np.where(in_strip[rim, 0], faces.sides[rim, 1], faces.sides[rim, 0])
-        edge, at = _shortened(mesh, Net(faces.net.start[rim], faces.net.end[rim]))
+        step = np.where(beside == NOWHERE, _END_STEP_M, _STEP_M)
+        edge, at = _shortened(mesh, Net(faces.net.start[rim], faces.net.end[rim]), step)
         beside = beside[at]
-        pieces = _pieces(mesh, edge, faces.inner[strip])
+        pieces = _pieces(mesh, edge, beside == NOWHERE, faces.inner[strip])
         net, sides, chord = _neighbours(pieces)
         outer = sides[:, 0] == NOWHERE
         found = rows_of(edge, Net(net.start[outer], net.end[outer]))
-        source = np.full(pieces.count, NOWHERE)
+        source = np.full(pieces.number, NOWHERE)
         neighbour = np.append(beside, NOWHERE)[found]
         may = np.append(grows, False)[neighbour]
         source[sides[outer, 1][may]] = block[neighbour[may]]
@@ -114,9 +118,9 @@ def halved(mesh: Mesh, faces: Faces, strip: Bools, block: Ints, grows: Bools) ->
     )
 
 
-def _shortened(mesh: Mesh, net: Net) -> tuple[Net, Ints]:
-    """Segments cut into short ones, sorted, and the row each came from."""
-    count = np.maximum(1, np.ceil(lengths(mesh, net) / _STEP_M)).astype(np.int64)
+def _shortened(mesh: Mesh, net: Net, step: Floats) -> tuple[Net, Ints]:
+    """Segments cut into ones no longer than their step, sorted, and the row each came from."""
+    count = np.maximum(1, np.ceil(lengths(mesh, net) / step)).astype(np.int64)
     row = np.repeat(np.arange(len(count)), count)
     nth = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
     a, b = places(mesh, net.start)[row], places(mesh, net.end)[row]
@@ -128,8 +132,12 @@ def _shortened(mesh: Mesh, net: Net) -> tuple[Net, Ints]:
     return Net(low[order], high[order]), row[order]
 
 
-def _pieces(mesh: Mesh, edge: Net, inner: np.ndarray) -> _Pieces:
-    """Triangles of what some edges enclose around some points, cut along their middle."""
+def _pieces(mesh: Mesh, edge: Net, outer: Bools, inner: Geometries) -> _Pieces:
+    """Triangles of what some edges enclose around some points, cut along their middle.
+
+    Edges beyond which there is no land count as crossing the strip, so that its
+    middle ends in the middle of its end.
+    """
     areas = enclosed(mesh, edge)
     areas = areas[np.unique(shapely.STRtree(inner).query(areas, predicate="contains")[0])]
     triangles = shapely.get_parts(shapely.constrained_delaunay_triangles(areas))
@@ -145,9 +153,10 @@ def _pieces(mesh: Mesh, edge: Net, inner: np.ndarray) -> _Pieces:
         return_counts=True,
     )
     side = edge_of.reshape(-1, 3)
-    is_open = (count == 2)[side]  # noqa: PLR2004, an edge that crosses has two triangles
+    is_open = ((count == 2) | np.append(outer, False)[rows_of(edge, Net(ends[:, 0], ends[:, 1]))])[side]  # noqa: FBT003, PLR2004, an edge that crosses has two triangles
     mid = points(mesh, (places(mesh, ends[:, 0]) + places(mesh, ends[:, 1])) / 2)[side]
-    centre = points(mesh, places(mesh, corner).mean(axis=1))
+    branch = is_open.all(axis=1)
+    centre = np.where(branch, _branches(mesh, corner, mid), points(mesh, places(mesh, corner).mean(axis=1)))
     parts: list[tuple[Ints, Ints]] = []
     for crossing in range(4):
         rows = np.flatnonzero(is_open.sum(axis=1) == crossing)
@@ -159,15 +168,13 @@ def _pieces(mesh: Mesh, edge: Net, inner: np.ndarray) -> _Pieces:
         place = (turn[:, None] + np.arange(3)) % 3
         c, m, e = (np.take_along_axis(table[rows], place, axis=1) for table in (corner, mid, side))
         parts += _walks(crossing, c, m, e, centre[rows])
-    start, end, piece, chord, total = [], [], [], [], 0
+    total, sides = 0, []
     for walk, cut in parts:
         k, size = walk.shape
-        start.append(walk.reshape(-1))
-        end.append(np.roll(walk, -1, axis=1).reshape(-1))
-        piece.append(np.repeat(np.arange(total, total + k), size))
-        chord.append(cut.reshape(-1))
+        of = np.repeat(np.arange(total, total + k), size)
+        sides.append((walk.reshape(-1), np.roll(walk, -1, axis=1).reshape(-1), of, cut.reshape(-1)))
         total += k
-    joined = [np.concatenate(table) for table in (start, end, piece, chord)]
+    joined = [np.concatenate(table) for table in zip(*sides, strict=True)]
     # In a sliver as thin as the mesh a walk may stand still, or go there and back: that is no side of it
     a, b, of, _ = joined
     _, side, count = np.unique(
@@ -177,7 +184,25 @@ def _pieces(mesh: Mesh, edge: Net, inner: np.ndarray) -> _Pieces:
         return_counts=True,
     )
     real = (a != b) & (count[side] == 1)
-    return _Pieces(*(table[real] for table in joined), ends, total)
+    start, end, piece, chord = (table[real] for table in joined)
+    return _Pieces(start, end, piece, chord, ends, total)
+
+
+def _branches(mesh: Mesh, corner: Ints, mid: Ints) -> Ints:
+    """Point of each triangle as far from one corner as from the others, or the middle of its longest side.
+
+    Where a strip has a bay, or an arm, three sides cross it: the middle line
+    has to pass there at half its width, which the centroid is not.
+    """
+    xy = places(mesh, corner)
+    opposite = ((np.roll(xy, -1, axis=1) - np.roll(xy, -2, axis=1)) ** 2).sum(axis=2)
+    share = opposite * (opposite.sum(axis=1, keepdims=True) - 2 * opposite)
+    share /= np.maximum(share.sum(axis=1, keepdims=True), 1e-12)
+    centre = points(mesh, (share[:, :, None] * xy).sum(axis=1))
+    longest = (opposite.argmax(axis=1) + 1) % 3  # the side after the corner it lies across from
+    return np.where(
+        share.min(axis=1) > _WELL_INSIDE, centre, np.take_along_axis(mid, longest[:, None], axis=1)[:, 0]
+    )
 
 
 def _walks(crossing: int, c: Ints, m: Ints, e: Ints, centre: Ints) -> list[tuple[Ints, Ints]]:
@@ -216,7 +241,9 @@ def _neighbours(pieces: _Pieces) -> tuple[Net, Ints, Ints]:
     return net, sides, chord
 
 
-def _labels(mesh: Mesh, net: Net, sides: Ints, chord: Ints, source: Ints, fresh: int) -> Ints:
+def _labels(  # noqa: PLR0913, PLR0917, pieces and their table
+    mesh: Mesh, net: Net, sides: Ints, chord: Ints, source: Ints, fresh: int
+) -> Ints:
     """Block of each piece: that at its own side of the strip, the nearest along that side."""
     pair = sides[:, 0] != NOWHERE
     a, b = sides[pair].T

@@ -39,9 +39,9 @@ def road_distances(mesh: Mesh, roads: Geometries, centres: Floats) -> Floats:
     if not len(net.start):
         return straight
     ends = np.stack([places(mesh, net.start), places(mesh, net.end)], axis=1)
-    segments = shapely.linestrings(ends)
-    spots = shapely.points(centres)
-    at = shapely.STRtree(segments).nearest(spots)
+    segments = np.asarray(shapely.linestrings(ends), dtype=object)
+    spots = np.asarray(shapely.points(centres), dtype=object)
+    at = np.asarray(shapely.STRtree(segments).nearest(spots))
     access = shapely.distance(spots, segments[at])
     along = shapely.line_locate_point(segments[at], spots)
     corners, number = np.unique(np.concatenate([net.start, net.end]), return_inverse=True)

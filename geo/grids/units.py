@@ -175,7 +175,7 @@ def land_units(  # noqa: PLR0913, land has many properties
     block = holders(blocks.faces.shapes, spots)
     off = block == NOWHERE
     block[off] = shapely.STRtree(blocks.faces.shapes).nearest(spots[off])
-    cells = cells_of(mesh, blocks.faces, given.places, block, blocks.site != NOWHERE, land)
+    cells = cells_of(mesh, blocks.faces, given.places, block=block, whole=blocks.site != NOWHERE, land=land)
     units = gathered(
         blocks,
         cells,
@@ -199,7 +199,7 @@ def land_units(  # noqa: PLR0913, land has many properties
     shut = borders["barrier"].isin(settings.forbid)
     edges = borders[~shut].reset_index(drop=True)
     sides, tolls, names = _sides(borders, table["group_code"], settings)
-    _, part = connected_components(_matrix(edges, len(table)), directed=False)
+    part = connected_components(_matrix(edges, len(table)), directed=False)[1].astype(np.int64)
     return Land(
         units=GeoDataFrame(table.drop(columns=["x", "y"]), geometry="geometry", crs=village.crs),
         borders=edges,
@@ -241,7 +241,7 @@ def _checked(village: GeoDataFrame, homes: GeoDataFrame, **layers: GeoDataFrame 
 
 
 def _in_crs_of(village: GeoDataFrame, table: GeoDataFrame) -> GeoDataFrame:
-    return table if table.crs is None or table.crs == village.crs else table.to_crs(village.crs)
+    return table if table.crs is None or table.crs == village.crs else table.to_crs(str(village.crs))
 
 
 def _homes(homes: GeoDataFrame, mesh: Mesh) -> _Homes:
@@ -267,14 +267,14 @@ def _restored(mesh: Mesh, shapes: Geometries, world: Geometries) -> Geometries:
     rings = shapely.get_rings(world)
     vertices = shapely.get_coordinates(rings)
     spot = np.arange(len(spots))
-    away, nearest = KDTree(vertices).query(true, distance_upper_bound=near)
+    away, nearest = (np.asarray(found) for found in KDTree(vertices).query(true, distance_upper_bound=near))
     # Of several points near one vertex, only the nearest is it
     order = np.lexsort((spot, away, nearest))
     order = order[np.isfinite(away[order])]
-    first = order[np.append(True, nearest[order][1:] != nearest[order][:-1])[: len(order)]]  # noqa: FBT003
+    first = order[np.append(True, nearest[order][1:] != nearest[order][:-1])[: len(order)]]
     true[first] = vertices[nearest[first]]
     rest = np.setdiff1d(spot, first, assume_unique=True)
-    sides = shapely.linestrings(np.stack(_sides_of(rings), axis=1))
+    sides = np.asarray(shapely.linestrings(np.stack(_sides_of(rings), axis=1)), dtype=object)
     side, on = shapely.STRtree(shapely.points(true[rest])).query(sides, predicate="dwithin", distance=near)
     along = shapely.line_locate_point(sides[side], shapely.points(true[rest[on]]))
     true[rest[on]] = shapely.get_coordinates(shapely.line_interpolate_point(sides[side], along))
@@ -334,7 +334,7 @@ def _table(  # noqa: PLR0913, PLR0917, all that is known of a unit comes togethe
         [mesh.x, mesh.y]
     )
     code = str(village["village_code"].iloc[0])
-    codes = None if groups is None else groups["group_code"].fillna("").sort_values().unique()
+    codes = None if groups is None else groups["group_code"].fillna("").drop_duplicates().sort_values()
     group_of_block = _texts(codes, blocks.group)
     return pd.DataFrame(
         {
@@ -353,7 +353,7 @@ def _table(  # noqa: PLR0913, PLR0917, all that is known of a unit comes togethe
     )
 
 
-def _texts(texts: "pd.api.extensions.ExtensionArray | pd.Series[str] | None", rows: Ints) -> Objects:
+def _texts(texts: "pd.Series[str] | None", rows: Ints) -> Objects:
     """Texts at some rows; empty where there is none."""
     if texts is None:
         return np.full(len(rows), "", dtype=object)
@@ -377,11 +377,10 @@ def _groups(
                 "share": share,
             }
         )
-        said = said[said["group"] != ""].groupby(["unit", "group"], as_index=False)["share"].sum()
-        said = said.sort_values(["unit", "share", "group"], ascending=[True, False, True]).drop_duplicates(
-            "unit"
-        )
-        out.iloc[said["unit"].to_numpy()] = said["group"].to_numpy()
+        most = said[said["group"] != ""].groupby(["unit", "group"])["share"].sum().reset_index()
+        order = np.lexsort((most["group"], -most["share"], most["unit"]))
+        most = most.iloc[order].drop_duplicates("unit")
+        out.iloc[most["unit"].to_numpy()] = most["group"].to_numpy()
     return out
 
 
@@ -414,12 +413,13 @@ def _borders(mesh: Mesh, blocks: Blocks, cells: Cells, unit: Ints) -> pd.DataFra
 
 def _longest(rows: pd.DataFrame, column: str, total: "pd.Series[float]") -> "pd.Series[str]":
     """Of the kinds along each border the longest, if all together are the greater part of it; else ''."""
-    by_kind = rows[rows[column] != ""].groupby(["a", "b", column], as_index=False)["length_m"].sum()
+    by_kind = rows[rows[column] != ""].groupby(["a", "b", column])["length_m"].sum().reset_index()
     by_kind["all"] = by_kind.groupby(["a", "b"])["length_m"].transform("sum")
-    by_kind = by_kind.sort_values(["a", "b", "length_m", column], ascending=[True, True, False, True])
-    first = by_kind.drop_duplicates(["a", "b"]).set_index(["a", "b"])
+    order = np.lexsort((by_kind[column], -by_kind["length_m"], by_kind["b"], by_kind["a"]))
+    first = by_kind.iloc[order].drop_duplicates(["a", "b"]).set_index(["a", "b"])
     most = first["all"] > total.reindex(first.index) / 2
-    return first[column].where(most, "").reindex(total.index).fillna("")
+    kind: pd.Series[str] = first[column].where(most, "").reindex(total.index).fillna("")
+    return kind
 
 
 def _matrix(borders: pd.DataFrame, count: int) -> "scipy.sparse.csr_array[np.float64]":
@@ -464,7 +464,7 @@ def _distances(
     return table
 
 
-def _findings(
+def _findings(  # noqa: PLR0913, PLR0917, land, homes and units
     village: GeoDataFrame,
     homes: GeoDataFrame,
     given: _Homes,
@@ -479,7 +479,7 @@ def _findings(
         for column in ("village_code", "village_name")
     )
     out = []
-    away = shapely.distance(shapely.union_all(land), shapely.points(given.xy))
+    away = np.atleast_1d(shapely.distance(shapely.union_all(land), shapely.points(given.xy)))
     off = np.flatnonzero(away > _OFF_LAND_M)
     if len(off):
         rows = homes.iloc[off]
@@ -512,12 +512,13 @@ def _findings(
             )
         )  # fmt: skip
         if homeless.any():
-            rows = units.iloc[[int(np.flatnonzero(part == p)[0]) for p in homeless.index[homeless]]]
+            alone = homeless.index[homeless]
+            one = units.iloc[[int(np.flatnonzero(part == p)[0]) for p in alone]]
             out.append(
                 findings(
                     "grid_part_without_homes",
-                    [f"{name}有一片 {area[p]:.0f} 平方米的土地与其他土地不相连，也没有住户" for p in homeless.index[homeless]],
-                    layer="villages", rows=rows, row_code=code, village_code=code,
+                    [f"{name}有一片 {area[p]:.0f} 平方米的土地与其他土地不相连，也没有住户" for p in alone],
+                    layer="villages", rows=one, row_code=code, village_code=code,
                 )
             )  # fmt: skip
     return joined(out)

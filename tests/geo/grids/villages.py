@@ -21,7 +21,7 @@ def village(shape):
 
 
 def homes(xy, households=1, **columns):
-    spots = shapely.points(np.asarray(xy, dtype=float).reshape(-1, 2) + [X0, Y0])
+    spots = shapely.points(np.asarray(xy, dtype=float).reshape(-1, 2) + np.array([X0, Y0]))
     return gpd.GeoDataFrame(
         {"households": np.broadcast_to(households, len(spots)).astype("int64"), **columns},
         geometry=list(spots),
