@@ -117,7 +117,7 @@ def rows(kinds: list[str], budget: str, sizes: list[int], seeds: int) -> Iterato
                     ),
                 )
         if "pmedcap" in kinds and SHARED.exists():
-            for number in range(1, 11):
+            for number in range(1, 21):
                 demand, table, medians, capacity, optimum = pmedcap(number)
                 n = len(demand)
                 everyone = np.column_stack(np.triu_indices(n, 1))

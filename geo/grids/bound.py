@@ -29,7 +29,7 @@ class Bound:
 
 @compiled
 def near_lists(graph: Graph, reach: float) -> tuple[Ints, Ints, Floats]:
-    """For each node the nodes within reach, as begin, nodes and distances."""
+    """For each node the nodes within reach, nearest first, as begin, nodes and distances."""
     n = len(graph.weight)
     begin = np.zeros(n + 1, dtype=np.int64)
     for c in range(n):
@@ -48,6 +48,10 @@ def near_lists(graph: Graph, reach: float) -> tuple[Ints, Ints, Floats]:
                 nodes[at] = i
                 away[at] = d
                 at += 1
+        a, z = begin[c], begin[c + 1]
+        order = np.argsort(away[a:z], kind="mergesort")
+        nodes[a:z] = nodes[a:z][order]
+        away[a:z] = away[a:z][order]
     return begin, nodes, away
 
 
@@ -60,18 +64,24 @@ def cheapest_set(
     prices: Floats,
     band: tuple[int, int],
     beyond: float,
+    steep: tuple[float, float, float],
     taken: Floats,
-) -> float:
-    """Bound on the cheapest set around a centre, and what of each node it takes.
+) -> tuple[float, int]:
+    """Bound on the cheapest set around a centre, and what of each node it takes; how many it looked at.
 
     Nodes that pay more than they cost are chosen by a knapsack, exact as long
     as sizes can be told apart; others only fill up to the lower limit, as
     fractions. ``beyond`` is the least cost of a unit outside the list.
+
+    ``nodes`` come nearest first. They are looked at as far as any could gain
+    (the first of ``steep``: the greatest price by mass), and until enough is
+    there to fill up with; what a unit farther away costs at least follows from
+    the least mass and the greatest price by weight, the others of ``steep``.
     """
     lower, upper = band
     own = graph.weight[centre]
     if own > upper:
-        return NEVER
+        return NEVER, 0
     m = len(nodes)
     gain_at = np.empty(m, dtype=np.int64)
     fill_at = np.empty(m, dtype=np.int64)
@@ -80,14 +90,20 @@ def cheapest_set(
     gains, fills = 0, 0
     base = 0.0
     room = upper - own
-    light = 0
-    taken[:m] = 0.0
+    light, spare, looked = 0, 0, m
+    met, cap = False, 0.0
     for k in range(m):
         i = nodes[k]
+        if met and spare >= lower and away[k] > steep[0] and away[k] * steep[1] - steep[2] >= cap:
+            looked = k
+            beyond = min(beyond, away[k] * steep[1] - steep[2])
+            break
+        taken[k] = 0.0
         value[k] = graph.mass[i] * away[k] - prices[i]
         if i == centre:
             base += value[k]
             taken[k] = 1.0
+            met = True
         elif value[k] < 0:
             if graph.weight[i] == 0:
                 base += value[k]
@@ -99,7 +115,10 @@ def cheapest_set(
         elif graph.weight[i] > 0 and graph.weight[i] <= room:
             fill_at[fills] = k
             ratio[fills] = value[k] / graph.weight[i]
+            if spare < lower:
+                cap = max(cap, ratio[fills])
             fills += 1
+            spare += graph.weight[i]
     reach = min(room, light)
     whole = light <= room
     if whole or reach + 1 > _CELLS:
@@ -119,7 +138,7 @@ def cheapest_set(
         lack = lower - (upper - left)
         if lack > 0:
             base += fill(graph, nodes, fill_at[:fills], ratio[:fills], value, lack, beyond, taken)
-        return base
+        return base, looked
     table = np.full(reach + 1, NEVER)
     table[0] = 0.0
     chosen = np.zeros((gains, reach + 1), dtype=np.bool_)
@@ -156,7 +175,7 @@ def cheapest_set(
             best = table[s] + fill_cost[lack]
             best_s = s
     if best_s < 0:
-        return NEVER
+        return NEVER, 0
     s = best_s
     for g in range(gains - 1, -1, -1):
         if chosen[g, s]:
@@ -165,7 +184,7 @@ def cheapest_set(
     lack = most_lack - best_s
     if lack > 0:
         fill(graph, nodes, fill_at[:fills], ratio[:fills], value, lack, beyond, taken)
-    return base + best
+    return base + best, looked
 
 
 @compiled
@@ -221,6 +240,7 @@ def ascend(
     best, best_prices = -NEVER, prices.copy()
     taken = np.zeros(len(nodes))
     worth = np.empty(n)
+    looked = np.zeros(n, dtype=np.int64)
     pull = np.empty(n)
     smooth = np.zeros(n)
     step, stale = 1.0, 0
@@ -228,9 +248,19 @@ def ascend(
         if not complete:
             for i in range(n):
                 prices[i] = min(prices[i], 0.5 * reach * graph.mass[i])
+        farthest, least, dearest = 0.0, NEVER, 0.0
+        for i in range(n):
+            if prices[i] > 0:
+                farthest = max(farthest, prices[i] / graph.mass[i] if graph.mass[i] > 0 else NEVER)
+            if graph.weight[i] > 0:
+                least = min(least, graph.mass[i] / graph.weight[i])
+                dearest = max(dearest, prices[i] / graph.weight[i])
+        steep = (farthest, least, dearest)
         for c in range(n):
             a, z = begin[c], begin[c + 1]
-            worth[c] = cheapest_set(graph, c, nodes[a:z], away[a:z], prices, band, beyond, taken[a:z])
+            worth[c], looked[c] = cheapest_set(
+                graph, c, nodes[a:z], away[a:z], prices, band, beyond, steep, taken[a:z]
+            )
         order = np.argsort(worth, kind="mergesort")
         value = prices.sum()
         pull[:] = 1.0
@@ -239,7 +269,7 @@ def ascend(
             if rank >= counts[0] and worth[c] >= 0:
                 break
             value += worth[c]
-            for at in range(begin[c], begin[c + 1]):
+            for at in range(begin[c], begin[c] + looked[c]):
                 pull[nodes[at]] -= taken[at]
         if value > best:
             if value > best + 1e-4 * max(target - best, 0.0):

@@ -21,7 +21,7 @@ from geo.grids.wander import grown, standing, wander
 CELLS: Final = 256  # sizes told apart when a few parts are divided anew
 FINE_CELLS: Final = 4096  # and when a whole graph is cut
 STATES: Final = 20_000_000  # of the table a whole tree is cut with
-_LEAST_PARTS: Final = 10  # a graph of fewer parts is searched as long as one of this many
+_LEAST_PARTS: Final = 20  # a graph of fewer parts is searched as long as one of this many
 _CHOICE_PARTS: Final = 200  # more parts than this are not chosen among at once
 
 
@@ -38,8 +38,8 @@ class Budget:
 
 
 BUDGETS: Final[dict[str, Budget]] = {
-    "fast": Budget(starts=4, rounds=40, tries=1, bound=60, columns=0, branches=0),
-    "standard": Budget(starts=8, rounds=200, tries=2, bound=400, columns=4000, branches=50),
+    "fast": Budget(starts=4, rounds=32, tries=1, bound=150, columns=0, branches=0),
+    "standard": Budget(starts=8, rounds=300, tries=2, bound=500, columns=4000, branches=50),
     "best": Budget(starts=16, rounds=600, tries=4, bound=1000, columns=10_000, branches=500),
 }
 
@@ -157,8 +157,8 @@ def _starts(
     everyone, place = np.arange(n), np.full(n, -1, dtype=np.int64)
     starts = []
     for k in range(number):
-        order, parent, way = spanning_tree(graph, state, everyone, place, 0.0 if k == 0 else 1.0)
-        starts.append(_cut_to_count(graph, (order, parent, way), band, counts))
+        tree = spanning_tree(graph, state, everyone, place, 0.0 if k == 0 else 1.0)
+        starts.append(_cut_to_count(graph, tree, band, counts))
     parts = sorted(int(labels.max()) + 1 for labels in starts)[len(starts) // 2]
     parts = int(np.clip(parts, counts[0], min(counts[1], n)))
     starts += [grown(graph, state, parts, 8) for _ in range((number + 1) // 2)]
@@ -166,7 +166,7 @@ def _starts(
 
 
 def _cut_to_count(
-    graph: Graph, tree: tuple[Ints, Ints, Floats], band: tuple[int, int], counts: tuple[int, int]
+    graph: Graph, tree: tuple[Ints, Ints, Floats, Floats], band: tuple[int, int], counts: tuple[int, int]
 ) -> Ints:
     """A tree cut into as many parts as asked for, by pricing parts; or nearly as many."""
     lower, upper = band
@@ -184,7 +184,9 @@ def _cut_to_count(
         most = min(whole, max(2 * upper, heaviest))
         cost, labels = cut(most, 0.0)
     parts = int(labels.max()) + 1
-    dearest = 4.0 * float(tree[2].sum()) * max(upper, 1) + 1.0  # at this price there are as few as can be
+    dearest = (
+        4.0 * float(tree[2].sum() * max(upper, 1) + tree[3].sum()) + 1.0
+    )  # at this price there are as few as can be
     low, high = 0.0, dearest
     for _ in range(16):
         if parts <= counts[1] and (parts >= counts[0] or low == 0.0):

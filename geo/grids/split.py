@@ -366,8 +366,8 @@ def _tree_fits(graph: Graph, band: tuple[int, int]) -> bool:
     if band[1] >= FINE_CELLS or n * (band[1] + 1) > STATES:
         return True
     state = state_of(n, 1, 0)
-    order, parent, way = spanning_tree(graph, state, np.arange(n), np.full(n, -1, dtype=np.int64), 0.0)
-    cost, _ = cut_tree(graph.weight, order, parent, way, (*band, band[1]), 0, 0.0, FINE_CELLS)
+    order, parent, way, apart = spanning_tree(graph, state, np.arange(n), np.full(n, -1, dtype=np.int64), 0.0)
+    cost, _ = cut_tree(graph.weight, order, parent, way, apart, (*band, band[1]), 0, 0.0, FINE_CELLS)
     return cost < NEVER
 
 

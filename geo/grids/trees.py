@@ -35,11 +35,12 @@ _FAR = 1e12  # more than any length: a unit outside the band outweighs all dista
 @compiled
 def spanning_tree(
     graph: Graph, state: State, nodes: Ints, place: Ints, spread: float
-) -> tuple[Ints, Ints, Floats]:
+) -> tuple[Ints, Ints, Floats, Floats]:
     """Least spanning tree over some nodes, lengths shaken by a factor up to ``spread``.
 
     Returns the nodes' places in order from the root, each one's parent place
-    (-1 at the root) and the length to it. ``place`` is n scratch.
+    (-1 at the root), the length to it and the price of cutting from it.
+    ``place`` is n scratch.
     """
     m = len(nodes)
     edges = 0
@@ -49,6 +50,7 @@ def spanning_tree(
     ends = np.empty((edges, 2), dtype=np.int64)
     length = np.empty(edges)
     shaken = np.empty(edges)
+    price = np.empty(edges)
     count = 0
     for k in range(m):
         v = nodes[k]
@@ -58,6 +60,7 @@ def spanning_tree(
                 ends[count, 0] = k
                 ends[count, 1] = place[u]
                 length[count] = distance(graph, v, u)
+                price[count] = graph.cut[e]
                 shaken[count] = (length[count] + graph.cut[e]) * (1.0 + spread * draw(state.random))
                 if spread > 0 and length[count] + graph.cut[e] == 0:
                     shaken[count] = -draw(state.random)
@@ -98,6 +101,7 @@ def spanning_tree(
     order = np.empty(m, dtype=np.int64)
     parent = np.full(m, -2, dtype=np.int64)
     way = np.zeros(m)
+    apart = np.zeros(m)
     order[0] = 0
     parent[0] = -1
     top = 1
@@ -108,9 +112,10 @@ def spanning_tree(
             if parent[u] == -2:
                 parent[u] = v
                 way[u] = length[by[e]]
+                apart[u] = price[by[e]]
                 order[top] = u
                 top += 1
-    return order, parent, way
+    return order, parent, way, apart
 
 
 @compiled
@@ -119,6 +124,7 @@ def cut_tree(
     order: Ints,
     parent: Ints,
     way: Floats,
+    apart: Floats,
     band: tuple[int, int, int],
     parts: int,
     price: float,
@@ -128,7 +134,7 @@ def cut_tree(
 
     Parameters
     ----------
-    weight, order, parent, way
+    weight, order, parent, way, apart
         Of m nodes; ``order`` runs from the root, which is its first.
     band
         Least, greatest and largest thinkable size of a part. If the last is
@@ -194,8 +200,8 @@ def cut_tree(
                 for j in range(top_k):
                     # the child's part ends here
                     k_new = k + j + 1 if counted else 0
-                    if k_new < ks and base + closing[c, j] < fresh[k_new, s]:
-                        fresh[k_new, s] = base + closing[c, j]
+                    if k_new < ks and base + closing[c, j] + apart[c] < fresh[k_new, s]:
+                        fresh[k_new, s] = base + closing[c, j] + apart[c]
                         fresh_exact[k_new, s] = size
                         from_k[c, k_new, s], from_s[c, k_new, s], child_s[c, k_new, s] = k, s, -1
                     k_new = k + j if counted else 0
@@ -286,10 +292,10 @@ def divide(
     nodes.sort()
     if m < wanted:
         return False
-    order, parent, way = spanning_tree(graph, state, nodes, place, 2.0)
+    order, parent, way, apart = spanning_tree(graph, state, nodes, place, 2.0)
     most = min(upper, whole) if misses == 0 else min(whole, max(2 * upper, heaviest))
     weight = graph.weight[nodes]
-    cost, labels = cut_tree(weight, order, parent, way, (lower, upper, most), wanted, 0.0, cells)
+    cost, labels = cut_tree(weight, order, parent, way, apart, (lower, upper, most), wanted, 0.0, cells)
     if cost >= NEVER:
         return False
     for at in range(m):
