@@ -10,6 +10,7 @@ import shapely
 from geo.errors import InputError
 from geo.grids.adjust import Adjusted, adjust, norm_curve
 from geo.grids.grid_code import code_fault
+from geo.grids.inherit import old_of_units
 from geo.grids.kernel import Ints
 from geo.grids.outline import TOLERANCE, outline
 from geo.grids.profiles import Profile
@@ -92,8 +93,6 @@ def costs(place: Place, shared: tuple[GridSettings, tuple[Profile, ...]]) -> pd.
 
 def _standing(place: Place, settings: GridSettings) -> tuple[Land, list[str], Ints, list[pd.DataFrame]]:
     """Land cut by the grids there are, their names, the one each unit is in, and what is wrong with them."""
-    from geo.grids.inherit import old_of_units  # noqa: PLC0415
-
     held = place.grids
     if held is not None and len(held):
         land = land_of(place, settings, cut_by=held)

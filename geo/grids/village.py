@@ -381,11 +381,12 @@ def _rows(
 
 def _natural_share(land: Land, labels: Ints) -> float:
     """Share of the borders between grids that runs on natural lines; NaN where there is one grid."""
-    rows = land.borders
-    between = labels[rows["a"].to_numpy()] != labels[rows["b"].to_numpy()]
-    length = rows["length_m"].to_numpy()[between]
-    natural = rows["natural"].fillna("").ne("").to_numpy()[between]
-    return float(length[natural].sum() / length.sum()) if length.sum() else float("nan")
+    rows = pd.concat([land.borders, land.closed], ignore_index=True)
+    between = labels[rows["a"].to_numpy(dtype=np.int64)] != labels[rows["b"].to_numpy(dtype=np.int64)]
+    length, natural = (
+        rows[name].to_numpy(dtype=np.float64)[between].sum() for name in ("length_m", "natural_m")
+    )
+    return float(natural / length) if length else float("nan")
 
 
 def _out_of_band(grids: gpd.GeoDataFrame) -> pd.DataFrame:
