@@ -32,17 +32,18 @@ def doubts(homes: GeoDataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     DataFrame
         Rows of `geo.findings.findings`.
     """
-    homes = homes.assign(file_village=homes["village_code"], village_code=homes["home_village"])
+    # Without the care GeoDataFrames take of their geometry at each step: there are many.
+    table = pd.DataFrame(homes).assign(file_village=homes["village_code"], village_code=homes["home_village"])
 
     def village(code: str) -> str:
         return f"{names.get(code, '')}（{code}）" if code else "（无村）"
 
-    placed = homes["located_by"].ne("GROUP")
-    homeless = homes["home_village"].eq("")
-    outside, nowhere = homes[placed & homeless], homes[~placed & homeless]
-    border = homes[homes["others"].ne("") & ~homes["overlap"]]
+    placed = table["located_by"].ne("GROUP")
+    homeless = table["home_village"].eq("")
+    outside, nowhere = table[placed & homeless], table[~placed & homeless]
+    border = table[table["others"].ne("") & ~table["overlap"]]
     parts = [
-        *_counts(homes),
+        *_counts(table),
         findings(
             "household_outside",
             [
@@ -81,10 +82,10 @@ def doubts(homes: GeoDataFrame, names: Mapping[str, str]) -> pd.DataFrame:
             rows=border,
             row_code=border["key"],
         ),
-        *_belonging(homes, village),
-        *_repeated(homes, village),
+        *_belonging(table, village),
+        *_repeated(table, village),
     ]
-    for code in sorted(set(names) - set(homes["home_village"])):
+    for code in sorted(set(names) - set(table["home_village"])):
         message = f"{village(code)}没有住户"
         parts.append(
             findings("household_village_empty", message, layer=_LAYER, row_code=code, village_code=code)
@@ -102,18 +103,17 @@ def _where(rows: pd.DataFrame) -> list[str]:
 
 
 def _each(
-    rule: str, rows: GeoDataFrame, by: list[str], message: Callable[[pd.DataFrame], str], code: str
+    rule: str, rows: pd.DataFrame, by: list[str], message: Callable[[pd.DataFrame], str], code: str
 ) -> list[pd.DataFrame]:
     """One finding for all rows alike in ``by``, at the first of them."""
     if rows.empty:
         return []
-    told = pd.DataFrame(rows)
-    messages = [message(same) for _, same in told.groupby(by, sort=True)]
+    messages = [message(same) for _, same in rows.groupby(by, sort=True)]
     first = rows.drop_duplicates(by).sort_values(by)
     return [findings(rule, messages, layer=_LAYER, rows=first, row_code=first[code])]
 
 
-def _counts(homes: GeoDataFrame) -> list[pd.DataFrame]:
+def _counts(homes: pd.DataFrame) -> list[pd.DataFrame]:
     given: pd.Series[Any] = homes["given"]
     number = given.fillna(1)
     missing, negative, zero = homes[given.isna()], homes[number < 0], homes[number == 0]
@@ -140,7 +140,7 @@ def _counts(homes: GeoDataFrame) -> list[pd.DataFrame]:
     ]
 
 
-def _belonging(homes: GeoDataFrame, village: Callable[[str], str]) -> list[pd.DataFrame]:
+def _belonging(homes: pd.DataFrame, village: Callable[[str], str]) -> list[pd.DataFrame]:
     """Villages and groups of the file that are not those of the place."""
     placed = homes["located_by"].ne("GROUP")
     differs = homes[
@@ -222,7 +222,7 @@ def _belonging(homes: GeoDataFrame, village: Callable[[str], str]) -> list[pd.Da
     ]
 
 
-def _repeated(homes: GeoDataFrame, village: Callable[[str], str]) -> list[pd.DataFrame]:
+def _repeated(homes: pd.DataFrame, village: Callable[[str], str]) -> list[pd.DataFrame]:
     """Rows that look like others, and villages in one point."""
     placed = homes["located_by"].ne("GROUP")
     tellable = placed | homes["words"].str.strip("\x1f").ne("")

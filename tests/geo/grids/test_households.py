@@ -301,7 +301,7 @@ def test_a_house_has_no_more_stairs_than_households():
     assert len(made.points) == 2
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(turn=st.floats(0, 180), count=st.integers(2, 6), wide=st.floats(13, 90))
 def test_each_stair_lies_in_the_footprint_however_it_stands(turn, count, wide):
     corner = house(300, 300, wide, 12).union(house(300, 300, 12, 30))
@@ -396,7 +396,7 @@ def source_of(rows):
     return gpd.GeoDataFrame(table, geometry="geometry", crs=ZONE_39)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(rows=ROWS)
 def test_no_household_is_lost_and_none_is_made(rows):
     made = households(source_of(rows), villages(), groups=groups())
@@ -410,7 +410,7 @@ def test_no_household_is_lost_and_none_is_made(rows):
     assert inside.geometry.notna().all()
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(rows=ROWS, order=st.randoms())
 def test_the_order_of_rows_does_not_matter(rows, order):
     source = source_of(rows)
@@ -422,7 +422,7 @@ def test_the_order_of_rows_does_not_matter(rows, order):
     assert sorted(one.findings["rule"]) == sorted(other.findings["rule"])
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(rows=ROWS, more=st.integers(1, 5))
 def test_a_home_keeps_its_key_and_place_when_others_come_and_go(rows, more):
     fresh = [
