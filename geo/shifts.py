@@ -13,6 +13,17 @@ from geo.standards import code_list
 LEAST_M: Final = 0.2  # parcels that lie off less, or less than three standard errors, fit the survey
 LEAST_SIGMAS: Final = 3.0
 
+_WINDS: Final = (
+    "东", "东北偏东", "东北", "东北偏北", "北", "西北偏北", "西北", "西北偏西",
+    "西", "西南偏西", "西南", "西南偏南", "南", "东南偏南", "东南", "东南偏东",
+)  # fmt: skip
+
+
+def direction(east: float, north: float) -> str:
+    """Where a vector points, as one of sixteen directions in Chinese."""
+    sixteenth = round(float(np.rad2deg(np.arctan2(north, east))) / 22.5)
+    return _WINDS[sixteenth % 16]
+
 
 def confidence_names(shifts: pd.DataFrame) -> "pd.Series[str]":
     """Confidence of each row in Chinese: 高, 中, 低, 无法判断, 给定."""

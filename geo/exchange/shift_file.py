@@ -21,7 +21,7 @@ from geo.errors import InputError, MissingColumnError
 from geo.exchange.control_file import decoded
 from geo.movement import GivenShift, Movement
 from geo.schema import column_names, titles
-from geo.shifts import confidence_names
+from geo.shifts import confidence_names, direction
 from geo.standards import code_list
 
 _YES: Final = {"是", "采用", "1", "true", "yes", "y"}
@@ -31,6 +31,8 @@ _VILLAGE_DIGITS: Final = 12
 _FAR_M: Final = 1_000.0
 _TURNED_DEG: Final = 5.0
 _GROWN_PPM: Final = 5_000.0
+_ROUNDED_M: Final = 0.02  # a table saved by a spreadsheet may have its numbers cut to centimetres
+_SHORT_M: Final = 0.1
 
 
 def write_shifts(
@@ -86,7 +88,8 @@ def read_shifts(path: str | os.PathLike[str]) -> tuple[GivenShift, ...]:
     Raises
     ------
     InputError
-        If the file cannot be read, or a row cannot be understood; the message names it.
+        If the file cannot be read, or a row cannot be understood, or says by how much
+        without saying whether; the message names it.
     MissingColumnError
         If a column is missing that the work cannot do without.
     """
@@ -139,10 +142,37 @@ def _decision(row: Mapping[str, str], where: str) -> GivenShift | None:
     if said not in _YES | _NO | {""}:
         raise InputError(f"{where}：“采用”应为 是、否或留空，现为“{row['accepted']}”")
     if not said:
+        _require_as_found(row, where)
         return None
     return GivenShift(
         shift_key=key, accepted=said in _YES, movement=_movement(row, where) if said in _YES else None
     )
+
+
+def _require_as_found(row: Mapping[str, str], where: str) -> None:
+    """Numbers someone put into a row of which nothing is decided would be lost without a word."""
+    move = _movement(row, where)
+    if move is None:
+        return
+    shown = titles("shifts")
+    found = _number(row.get("distance_m", ""), f"{where}：“{shown['distance_m']}”")
+    size = float(np.hypot(move.dx_m, move.dy_m))
+    kind = "similarity" if move.scale != 1 else "rigid" if move.rotation_rad else "translation"
+    kinds = {"", kind, code_list("shift_model")[kind]}
+    # The table says of the movement it found how far, which way and of what kind it is. Ways are told
+    # apart in sixteenths, and those of the shortest by rounding alone.
+    ways = {"", *(direction(*_turned(-move.dx_m, -move.dy_m, degrees)) for degrees in (-5.0, 0.0, 5.0))}
+    same_way = size < _SHORT_M or row.get("direction", "") in ways
+    if found is None or abs(found - size) > _ROUNDED_M or not same_way or row.get("model", "") not in kinds:
+        raise InputError(
+            f"{where}：填有改正数（东移 {move.dx_m:g} m，北移 {move.dy_m:g} m），但“采用”留空；"
+            "要按此改正请填 是，不移动请填 否，按程序所测请清空改正数"
+        )
+
+
+def _turned(east: float, north: float, degrees: float) -> tuple[float, float]:
+    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    return float(cos * east - sin * north), float(sin * east + cos * north)
 
 
 def _key(row: Mapping[str, str]) -> str:

@@ -1,6 +1,6 @@
 """A movement as the columns of a row of shifts, and back."""
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,14 +8,10 @@ import pandas as pd
 import shapely
 
 from geo.movement import Movement
+from geo.shifts import direction
 
 # A row of shifts, what to apply, and the rule of its finding.
 Described = tuple[dict[str, object], Movement | None, str]
-
-_WINDS: Final = (
-    "东", "东北偏东", "东北", "东北偏北", "北", "西北偏北", "西北", "西北偏西",
-    "西", "西南偏西", "西南", "西南偏南", "南", "东南偏南", "东南", "东南偏东",
-)  # fmt: skip
 
 
 def motion(move: Movement) -> dict[str, object]:
@@ -50,9 +46,3 @@ def parted(one: Movement, other: Movement, shapes: npt.NDArray[np.object_]) -> f
     """How far two movements part the vertices, on average, m."""
     here = shapely.get_coordinates(shapes)
     return float(np.hypot(*(one(here) - other(here)).T).mean())
-
-
-def direction(east: float, north: float) -> str:
-    """Where a vector points, as one of sixteen directions."""
-    sixteenth = round(float(np.rad2deg(np.arctan2(north, east))) / 22.5)
-    return _WINDS[sixteenth % 16]

@@ -68,7 +68,9 @@ def test_a_file_no_one_edited_says_again_what_was_done(shifts, tmp_path):
 
 @pytest.mark.parametrize("word", ["是", "采用", "1", "TRUE", "yes"])
 def test_a_village_said_yes_to_is_moved_by_the_very_numbers_of_its_row(shifts, tmp_path, word):
-    exact = shifts.assign(accepted=False, dx_m=-48.047084372417274, rotation_deg=0.1 + 0.2)
+    east = -48.047084372417274
+    exact = shifts.assign(accepted=False, dx_m=east, rotation_deg=0.1 + 0.2, direction="东", model="rigid")
+    exact["distance_m"] = np.hypot(east, exact["dy_m"])
     write_shifts(exact, tmp_path / "s.csv")
     assert read_shifts(tmp_path / "s.csv") == ()
     edited(tmp_path / "s.csv", LOWER, 采用=word)
@@ -146,6 +148,42 @@ def test_codes_go_out_so_that_excel_takes_them_for_text_and_nothing_runs(shifts,
     rows = list(csv.DictReader(StringIO((tmp_path / "s.csv").read_text(encoding="utf-8-sig"))))
     assert {row["偏移号"] for row in rows} == {f"\t{UPPER}", f"\t{LOWER}"}
     assert {row["村名称"] for row in rows} == {"'=1+1"}
+
+
+# Numbers without a word
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        {"东移改正": "-5.25"},
+        {"东移改正": "7", "北移改正": "-8"},
+        {"东移改正": "2.0", "北移改正": "-1.0"},
+        {"旋转改正": "0.3", "原点东坐标": "38420000", "原点北坐标": "4190000"},
+    ],
+    ids=str,
+)
+def test_numbers_edited_in_a_row_without_a_decision_are_not_lost_in_silence(shifts, tmp_path, cells):
+    found = shifts.assign(accepted=False, dx_m=1.0, dy_m=2.0, distance_m=2.236, direction="西南偏南")
+    write_shifts(found, tmp_path / "s.csv")
+    assert read_shifts(tmp_path / "s.csv") == ()
+    edited(tmp_path / "s.csv", UPPER, **cells)
+    with pytest.raises(InputError, match=r"填有改正数.*但“采用”留空"):
+        read_shifts(tmp_path / "s.csv")
+
+
+def test_numbers_that_a_spreadsheet_has_cut_are_not_taken_for_edited(shifts, tmp_path):
+    found = shifts.assign(
+        accepted=False, dx_m=1.004999, dy_m=2.004999, distance_m=2.243, direction="西南偏南"
+    )
+    write_shifts(found, tmp_path / "s.csv")
+    edited(tmp_path / "s.csv", UPPER, 东移改正="1.00", 北移改正="2.00")
+    assert read_shifts(tmp_path / "s.csv") == ()
+
+
+def test_numbers_of_ones_own_without_a_decision_are_refused(tmp_path):
+    with pytest.raises(InputError, match="第 2 行：填有改正数（东移 1 m，北移 2 m），但“采用”留空"):
+        read_shifts(saved(tmp_path, f"{UPPER},,1,2,,,,"))
 
 
 # As officers may hand it in
