@@ -19,6 +19,7 @@ from geopandas import GeoDataFrame
 from geo.codes import CLASS_LETTERS, LAST_SERIAL, lookup
 from geo.findings import findings, joined
 from geo.schema import conform
+from geo.standards import code_list
 
 READING_BAND_M: Final = 200.0  # height of a line of reading: west to east in it, then the next one south
 SHAPE_RANK: Final = {"BLOCK": 0, "STRIP": 1, "SLIVER": 2}
@@ -95,6 +96,7 @@ def allocate(
     notes += [
         _class_changed(out[other_letter]),
         _outline_changed(out[kept], previous),
+        _no_longer_block(out[kept], previous),
         _out_of_codes(out[full]),
     ]
     return Allocation(
@@ -235,6 +237,20 @@ def _outline_changed(pieces: GeoDataFrame, previous: GeoDataFrame | None) -> pd.
         area_before_m2=was[differs].round(2),
         area_after_m2=now[differs].round(2),
     )
+
+
+def _no_longer_block(pieces: GeoDataFrame, previous: GeoDataFrame | None) -> pd.DataFrame:
+    """Blocks that were printed as such, and are strips or slivers now: they leave sheets and totals of blocks."""
+    if previous is None or pieces.empty or "piece_shape" not in previous:
+        return joined([])
+    were = set(previous.loc[previous["piece_shape"].eq("BLOCK").to_numpy(dtype=bool), "piece_key"])
+    rows = pieces[pieces["piece_key"].isin(were).to_numpy(dtype=bool) & pieces["piece_shape"].ne("BLOCK")]
+    names = code_list("piece_shape")
+    messages = [
+        f"图块 {code} 上次为{names['BLOCK']}，现判为{names[shape]}；编号不变，不再计入{names['BLOCK']}"
+        for code, shape in zip(rows["piece_code"], rows["piece_shape"], strict=True)
+    ]
+    return findings("piece_shape_changed", messages, layer="pieces", rows=rows, row_code=rows["piece_code"])
 
 
 def _out_of_codes(pieces: GeoDataFrame) -> pd.DataFrame:

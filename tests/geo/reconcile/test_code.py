@@ -161,3 +161,19 @@ def test_codes_hold_when_the_same_land_comes_in_another_zone_form():
     first = allocate(pieces((0, 0), (100, 0)), run_id="run1")
     second = again(first, pieces((0, 0), (100, 0)).to_crs("EPSG:4547"))
     assert second.pieces["piece_key"].tolist() == first.pieces["piece_key"].tolist()
+
+
+@pytest.mark.parametrize("shape", ["STRIP", "SLIVER"])
+def test_a_printed_block_that_is_one_no_more_keeps_its_code_and_is_said(shape):
+    first = allocate(pieces((0, 0), (100, 0)), run_id="run1")
+    now = pieces((0, 0), (100, 0)).assign(piece_shape=[shape, "BLOCK"])
+    second = again(first, now)
+    assert second.pieces["piece_code"].tolist() == first.pieces["piece_code"].tolist()
+    assert second.findings["rule"].tolist() == ["piece_shape_changed"]
+    assert second.findings["row_code"].tolist() == [first.pieces["piece_code"][0]]
+
+
+def test_a_strip_that_grows_to_a_block_or_stays_one_is_no_finding():
+    first = allocate(pieces((0, 0), (100, 0), shape="STRIP"), run_id="run1")
+    second = again(first, pieces((0, 0), (100, 0)).assign(piece_shape=["STRIP", "BLOCK"]))
+    assert second.findings.empty
