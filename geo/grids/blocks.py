@@ -46,7 +46,7 @@ STRIPS: Final = {
     "1006": "road",
     "1107": "ditch",
 }  # land classes (TD/T 1057-2020) that are long and narrow, by their first four digits
-_APART: Final = 32  # steps of the mesh: the middle of a strip has room even in its thinnest end
+_APART: Final = 8  # steps of the mesh: the middle of a strip has room even in its thinnest end
 _STREET_M: Final = 12.0  # plots leave less than this on either side of a street's line
 _STREETS: Final = ("highway", "road", "lane")
 _CRUMB_M: Final = 1.0  # a block narrower than this is what two drawings of one line leave between them

@@ -50,7 +50,7 @@ Objects = npt.NDArray[np.object_]
 
 _PLACE_M: Final = 0.1  # homes of the same decimetre are at one place
 _OFF_LAND_M: Final = 1.0  # a home further than this from all land of its village is said
-_ROUNDING: Final = 40  # steps of the mesh, less than which a border may have been moved by rounding
+_ROUNDING: Final = 10  # steps of the mesh, less than which a border may have been moved by rounding
 _TILING: Final = 1e-8  # of the village's area
 
 
@@ -263,23 +263,27 @@ def _restored(mesh: Mesh, shapes: Geometries, world: Geometries) -> Geometries:
     """
     near = _ROUNDING * mesh.step
     spots, place = np.unique(shapely.get_coordinates(shapes), axis=0, return_inverse=True)
-    true = spots + np.array([mesh.x, mesh.y])
+    rounded = spots + np.array([mesh.x, mesh.y])
+    true = rounded.copy()
     rings = shapely.get_rings(world)
     vertices = shapely.get_coordinates(rings)
-    spot = np.arange(len(spots))
     away, nearest = (np.asarray(found) for found in KDTree(vertices).query(true, distance_upper_bound=near))
-    # Of several points near one vertex, only the nearest is it
-    order = np.lexsort((spot, away, nearest))
-    order = order[np.isfinite(away[order])]
-    first = order[np.append(True, nearest[order][1:] != nearest[order][:-1])[: len(order)]]
-    true[first] = vertices[nearest[first]]
-    rest = np.setdiff1d(spot, first, assume_unique=True)
+    known = np.isfinite(away)
+    true[known] = vertices[nearest[known]]
+    rest = np.flatnonzero(~known)
     sides = np.asarray(shapely.linestrings(np.stack(_sides_of(rings), axis=1)), dtype=object)
     side, on = shapely.STRtree(shapely.points(true[rest])).query(sides, predicate="dwithin", distance=near)
     along = shapely.line_locate_point(sides[side], shapely.points(true[rest[on]]))
     true[rest[on]] = shapely.get_coordinates(shapely.line_interpolate_point(sides[side], along))
-    back = shapely.set_coordinates(shapes.copy(), true[place.reshape(-1)])
-    return back if shapely.is_valid(back).all() else moved(shapes, mesh.x, mesh.y)
+    _, owner = shapely.get_coordinates(shapes, return_index=True)
+    while True:
+        back = shapely.remove_repeated_points(shapely.set_coordinates(shapes.copy(), true[place.reshape(-1)]))
+        wrong = np.flatnonzero(~shapely.is_valid(back))
+        # Land thinner than the rounding along the border has no room for it: there the border stays rounded
+        again = place.reshape(-1)[np.isin(owner, wrong)]
+        if not len(wrong) or (true[again] == rounded[again]).all():
+            return back
+        true[again] = rounded[again]
 
 
 def _sides_of(rings: Geometries) -> tuple[Floats, Floats]:

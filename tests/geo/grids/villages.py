@@ -3,6 +3,8 @@
 import geopandas as gpd
 import numpy as np
 import shapely
+import shapely.affinity
+import shapely.ops
 from hypothesis import strategies as st
 
 from tests.helpers import X0, Y0, ZONE_39, layer
@@ -71,7 +73,15 @@ def scenes(draw):
     if kind == "lines" and ways:
         names = draw(st.lists(st.sampled_from(["road", "river", "wall"]), min_size=4, max_size=4))
         scene["lines"] = layer(*[at(way) for way in ways], kind=names[: len(ways)])
-    if draw(st.booleans()):
+    if ways and draw(st.booleans()):  # another drawing of the same road, hardly elsewhere
+        off = draw(st.sampled_from([1e-6, 1e-5, 1e-4, 1e-3, 0.02, 0.4]))
+        twin = shapely.affinity.rotate(shapely.affinity.translate(ways[0], 0, off), off / 10)
+        halves = shapely.ops.split(
+            shapely.box(-900, -900, 1500, 1500), shapely.affinity.scale(twin, 90, 90)
+        ).geoms
+        codes = [f"{CODE}{number:02d}" for number in range(len(halves))]
+        scene["groups"] = layer(*[at(half) for half in halves], group_code=codes)
+    elif draw(st.booleans()):
         x = draw(st.integers(20, 380))
         whole = shape.envelope
         parts = [shapely.box(-200, -200, x, 600), shapely.box(x, -200, 900, 600)]
