@@ -156,7 +156,8 @@ def _source(
     if inputs.parcels is not None:
         parcels = read.parcels(inputs.parcels, near=villages)
         readings["parcels"] = parcels
-        return from_contractors(parcels.contractors)
+        holders = parcels.contractors if len(parcels.contractors) else parcels.rights
+        return from_contractors(holders, parcels=parcels.table, villages=villages)
     if held is not None and "households" in held.layers:
         homes = held.read("households")
         if len(homes):
