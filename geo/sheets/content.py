@@ -7,7 +7,7 @@ Source: ISO 32000-1:2008, 8.4 (graphics state), 8.5 (paths), 9.4 (text), 14.6 (m
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from itertools import groupby
@@ -35,7 +35,7 @@ class Used:
     layers: set[int] = field(default_factory=set)  # /L0
 
 
-def content(page: Page, layers: list[str], photos: dict[bytes, int]) -> tuple[bytes, Used]:
+def content(page: Page, layers: list[str], photos: Callable[[bytes], int]) -> tuple[bytes, Used]:
     """Operators that draw a page, and what they use.
 
     Parameters
@@ -44,8 +44,8 @@ def content(page: Page, layers: list[str], photos: dict[bytes, int]) -> tuple[by
         Items in drawing order.
     layers : list of str
         The document's layers that can be switched: a name's place is its number.
-    photos : dict of bytes to int
-        The document's images, numbered; those of this page are added.
+    photos : callable
+        The number of an image in the document, by its bytes.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def _style(item: Item) -> Style | None:
     return item.style if isinstance(item, Shapes) else None
 
 
-def _run(items: Iterable[Item], used: Used, photos: dict[bytes, int]) -> list[str]:
+def _run(items: Iterable[Item], used: Used, photos: Callable[[bytes], int]) -> list[str]:
     out: list[str] = []
     for style, same in groupby(items, key=_style):
         if style is not None:
@@ -209,8 +209,8 @@ def _halo(line: list[Glyph], item: Text, bold: float, matrix: tuple[float, ...])
     return " ".join([*out, "Q"])
 
 
-def _photo(item: Photo, used: Used, photos: dict[bytes, int]) -> str:
-    number = photos.setdefault(item.jpeg, len(photos))
+def _photo(item: Photo, used: Used, photos: Callable[[bytes], int]) -> str:
+    number = photos(item.jpeg)
     used.photos.add(number)
     corners = np.asarray(item.corners_mm, dtype=np.float64) * PT_PER_MM
     upper_left, upper_right, lower_left = corners

@@ -12,12 +12,13 @@ import hashlib
 import io
 import unicodedata
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import pikepdf
-import pypdfium2
 from pikepdf import Array, Dictionary, Name, Pdf, Stream, String
 from PIL import Image, UnidentifiedImageError
 
@@ -57,33 +58,59 @@ def pdf(pages: Page | Iterable[Page], *, title: str = "") -> bytes:
     MissingToolError
         If a font is absent.
     """
+    file = io.BytesIO()
+    with whole_document((pages,) if isinstance(pages, Page) else pages, title) as document:
+        save(document, file)
+    return file.getvalue()
+
+
+@contextmanager
+def whole_document(pages: Iterable[Page], title: str = "") -> Iterator[Pdf]:
+    """The document of some pages, to be saved by `save`; errors as of `pdf`.
+
+    Raises
+    ------
+    GeoError
+        If there is no page, or a coordinate is not a number.
+    """
     names: dict[str, None] = {}
-    jpegs: dict[bytes, int] = {}
     drawn: list[tuple[Page, bytes, Used]] = []
-    for page in (pages,) if isinstance(pages, Page) else pages:
-        names |= dict.fromkeys(page.layers)
-        operators, used = content(page, list(names), jpegs)
-        # Level 4 takes a third of the time of level 6 for a twentieth more bytes.
-        drawn.append((replace(page, items=()), zlib.compress(operators, 4), used))
-    if not drawn:
-        raise GeoError("没有页面可画；请至少给一页")
     with pikepdf.new() as document:
+        photos: list[Stream] = []
+        numbers: dict[bytes, int] = {}
+
+        def number(jpeg: bytes) -> int:
+            key = hashlib.sha256(jpeg).digest()  # the image itself is held by the document alone
+            if key not in numbers:
+                numbers[key] = len(photos)
+                photos.append(_photo(document, jpeg))
+            return numbers[key]
+
+        for page in pages:
+            names |= dict.fromkeys(page.layers)
+            operators, used = content(page, list(names), number)
+            # Level 4 takes a third of the time of level 6 for a twentieth more bytes.
+            drawn.append((replace(page, items=()), zlib.compress(operators, 4), used))
+        if not drawn:
+            raise GeoError("没有页面可画；请至少给一页")
         faces = _faces(document, {glyph for *_, used in drawn for glyph in used.glyphs})
         halos = _halos(document, {glyph for *_, used in drawn for glyph in used.halos})
-        photos = [_photo(document, jpeg) for jpeg in jpegs]
         layers = _layers(document, list(names))
         for page, operators, used in drawn:
             resources = _resources(used, faces, halos, photos, layers)
             document.pages.append(_page(document, page, operators, resources))
         _describe(document, [page for page, *_ in drawn], title or drawn[0][0].title)
-        file = io.BytesIO()
-        document.save(
-            file,
-            min_version="1.7",
-            deterministic_id=True,
-            object_stream_mode=pikepdf.ObjectStreamMode.generate,
-        )
-    return file.getvalue()
+        yield document
+
+
+def save(document: Pdf, file: Path | io.BytesIO) -> None:
+    """Write a document; a path spares the memory of its bytes."""
+    document.save(
+        file,
+        min_version="1.7",
+        deterministic_id=True,
+        object_stream_mode=pikepdf.ObjectStreamMode.generate,
+    )
 
 
 def png(document: bytes, *, dpi: float = 150) -> list[bytes]:
@@ -103,6 +130,8 @@ def png(document: bytes, *, dpi: float = 150) -> list[bytes]:
     list of bytes
         RGB, with the resolution noted in the file.
     """
+    import pypdfium2  # noqa: PLC0415 - a set without pictures does without its memory
+
     file = pypdfium2.PdfDocument(document)
     try:
         return [_picture(page, dpi) for page in file]
@@ -110,7 +139,7 @@ def png(document: bytes, *, dpi: float = 150) -> list[bytes]:
         file.close()
 
 
-def _picture(page: pypdfium2.PdfPage, dpi: float) -> bytes:
+def _picture(page: Any, dpi: float) -> bytes:  # noqa: ANN401 - pypdfium2 has no types
     bitmap = page.render(scale=dpi / 72, rev_byteorder=True)
     try:
         out = io.BytesIO()

@@ -8,9 +8,11 @@ lacks, and files named in ``TAOTU_FONTS`` lend what neither has.
 Source: ISO 32000-1:2008, 9.7 (composite fonts), 9.9 (embedded font programs).
 """
 
+import gc
 import os
 import struct
 import unicodedata
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -40,7 +42,7 @@ class Face:
     cff: bool  # whether its outlines are a CFF table, else TrueType
     font: hb.Font
     per_em: int
-    cids: list[int] | None  # code of each glyph in a document; None if it is the glyph's number
+    cids: "array[int] | None"  # code of each glyph in a document; None if it is the glyph's number
     box: tuple[int, int, int, int]  # of all glyphs, thousandths of the size
 
 
@@ -93,13 +95,14 @@ def face(number: int) -> Face:
             if cff:
                 top = tables["CFF "].cff.topDictIndex[0]
                 if hasattr(top, "ROS"):
-                    cids = [0, *(int(glyph.removeprefix("cid")) for glyph in top.charset[1:])]
+                    cids = array("H", [0, *(int(glyph.removeprefix("cid")) for glyph in top.charset[1:])])
             elif "glyf" not in tables:
                 raise MissingToolError(
                     f"字体 {path} 既非 TrueType 也非 CFF 轮廓，不能嵌入 PDF；请换一个字体文件"
                 )
     except (OSError, TTLibError) as error:
         raise MissingToolError(f"字体文件 {path} 打不开（{error}）；请检查 TAOTU_FONTS 或重新安装") from error
+    gc.collect()  # tables refer to their font in circles, and are larger than all we keep
     left, low, right, high = (round(value * 1000 / per_em) for value in box)
     return Face(
         name="".join(c for c in name if c.isalnum() or c == "-"),
@@ -189,7 +192,7 @@ def measure(text: str, size_pt: float, *, bold: bool = False) -> float:
     return (width + (BOLD if bold and text else 0)) * size_pt * MM_PER_PT
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=2)  # pages of one unit made anew; no other document has the same characters
 def program(number: int, glyphs: frozenset[int]) -> bytes:
     """Font program with these glyphs of a font and no others; the glyphs keep their codes.
 

@@ -24,7 +24,7 @@ from geo.area import from_cents, mu, to_cents
 from geo.crs import central_meridian
 from geo.errors import MismatchError
 from geo.sheets import margin
-from geo.sheets.frames import Frame
+from geo.sheets.frames import Frame, shows_parcels
 from geo.sheets.labels import How, Labels, LabelSettings, Measure, label_size, place_labels, text_width
 from geo.sheets.land import OnPaper, Shapely, cut, on_paper
 from geo.sheets.margin import Tick
@@ -61,7 +61,6 @@ _BALANCE: Final = (
     "state_m2",
     "share_based_m2",
 )
-_LAST_PARCEL_SCALE: Final = 25_000  # below it parcels would be a blot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,7 +246,7 @@ def layout(
         balance=balance,
         land={
             "patches": cut(layers, "patches", place)[1],
-            "parcels": parcels[1] if frame.scale <= _LAST_PARCEL_SCALE else parcels[1][:0],
+            "parcels": parcels[1] if shows_parcels(frame) else parcels[1][:0],
             "villages": villages[1],
             "others": others,
         },

@@ -42,7 +42,10 @@ __all__ = ["Photograph", "Raster", "Rasters", "close", "photo", "rasters"]
 
 Floats = npt.NDArray[np.float64]
 
-_CACHE_BYTES: Final = 24 * 2**20  # decoded blocks GDAL keeps; with a third of it A1 sheets cost a tenth more
+_CACHE_BYTES: Final = 12 * 2**20  # decoded blocks GDAL keeps; with a third of it A1 sheets cost a tenth more
+_STRIP_PX: Final = 2**19  # pixels read at a time
+_WARPED_PX: Final = 2**22  # of those that are warped: what lies under an edge is read twice
+_SEAM_PX: Final = 2  # rows read beyond a strip
 _MM_PER_INCH: Final = 25.4
 _GRID: Final = (np.arange(64) + 0.5) / 64  # where a frame is looked at to say how much of it is covered
 _NEAR: Final = 1.3  # a raster's own pixels serve if they are so much finer or coarser than was asked for
@@ -143,7 +146,7 @@ def photo(  # noqa: PLR0913 - what, where, and how fine
 class _Canvas:
     """The image in the making: pixels, which of them have data, and where they lie."""
 
-    pixels: Bytes  # 3 x height x width
+    image: Image.Image  # RGB
     valid: npt.NDArray[np.bool_]
     transform: Affine
     crs: str  # WKT
@@ -161,7 +164,7 @@ class _Canvas:
                 north = raster.bounds[3] - np.floor((raster.bounds[3] - north) / pixel + 1e-6) * pixel
         width, height = (max(1, int(np.ceil(side / pixel - 1e-6))) for side in (east - west, north - south))
         return cls(
-            pixels=np.full((3, height, width), 255, dtype=np.uint8),
+            image=Image.new("RGB", (width, height), "white"),
             valid=np.zeros((height, width), dtype=bool),
             transform=Affine(pixel, 0, west, 0, -pixel, north),
             crs=crs,
@@ -178,18 +181,29 @@ class _Canvas:
         data = dataset(raster)
         bands, palette = shown_bands(data)
         way = Resampling.nearest if palette is not None else Resampling.bilinear
-        if raster.north_up and same_system(raster, self.crs):
-            colours, shown = self._read(data, bands, part, way)
-        else:
-            colours, shown = self._warp(data, raster, bands, part, way)
-        if colours.dtype.kind == "f":  # a raster of floats seldom says that what is no number is no data
-            shown = shown & np.isfinite(colours).all(axis=0)
-        image = _eight_bits(colours, palette, stretch)
+        upright = raster.north_up and same_system(raster, self.crs)
         rows, columns = part
-        new = shown & ~self.valid[rows, columns]
-        np.copyto(self.pixels[:, rows, columns], image, where=new)
-        self.valid[rows, columns] |= new
-        return len(image) > 1
+        most = _STRIP_PX if upright else _WARPED_PX
+        high = max(1, most // (columns.stop - columns.start))
+        for top in range(rows.start, rows.stop, high):  # a sheet at once would take three times its memory
+            strip = (slice(top, min(rows.stop, top + high)), columns)
+            if upright:
+                colours, shown = self._read(data, bands, strip, way)
+            else:
+                colours, shown = self._warp(data, raster, bands, strip, way)
+            if colours.dtype.kind == "f":  # a raster of floats seldom says that what is no number is no data
+                shown = shown & np.isfinite(colours).all(axis=0)
+            self._lay(_eight_bits(colours, palette, stretch), strip, shown)
+        return len(bands) > 1 or palette is not None
+
+    def _lay(self, colours: Bytes, part: tuple[slice, slice], shown: npt.NDArray[np.bool_]) -> None:
+        """Put pixels that are shown where there are none yet."""
+        new = shown & ~self.valid[part]
+        drawn = [Image.fromarray(band) for band in colours]
+        mask = None if new.all() else Image.fromarray(new.view(np.uint8) * np.uint8(255))
+        place = (part[1].start, part[0].start)
+        self.image.paste(Image.merge("RGB", drawn if len(drawn) > 1 else drawn * 3), place, mask)
+        self.valid[part] |= new
 
     def _part(self, where: Bounds) -> tuple[slice, slice] | None:
         """Pixels whose middles lie within bounds."""
@@ -213,14 +227,22 @@ class _Canvas:
         to_source = ~data.transform @ self.transform
         left, top = to_source @ (columns.start, rows.start)
         right, bottom = to_source @ (columns.stop, rows.stop)
+        # Gathering pixels looks past a strip's edges, where GDAL sees nothing but the window: it gets some more rows.
+        more = _SEAM_PX * (bottom - top) / (rows.stop - rows.start)
+        above, below = top - more >= 0, bottom + more <= data.height
+        top, bottom = top - more * above, bottom + more * below
         left, right = max(0.0, left), min(float(data.width), right)
         top, bottom = max(0.0, top), min(float(data.height), bottom)
         window = Window(left, top, right - left, bottom - top)
-        shape = (rows.stop - rows.start, columns.stop - columns.start)
-        colours = data.read(bands, window=window, out_shape=(len(bands), *shape), resampling=way)
+        shape = (
+            rows.stop - rows.start + _SEAM_PX * (int(above) + int(below)),
+            columns.stop - columns.start,
+        )
+        kept = slice(_SEAM_PX * above, shape[0] - _SEAM_PX * below)
+        colours = data.read(bands, window=window, out_shape=(len(bands), *shape), resampling=way)[:, kept]
         if _all_valid(data, bands):
-            return colours, np.ones(shape, dtype=bool)
-        return colours, data.dataset_mask(window=window, out_shape=shape) > 0
+            return colours, np.ones(colours.shape[1:], dtype=bool)
+        return colours, data.dataset_mask(window=window, out_shape=shape)[kept] > 0
 
     def _warp(
         self,
@@ -279,8 +301,7 @@ class _Canvas:
     def jpeg(self, quality: int, *, coloured: bool) -> bytes:
         """Encoded, with one band where there are no colours."""
         file = io.BytesIO()
-        bands = [Image.fromarray(band) for band in self.pixels]
-        image = Image.merge("RGB", bands) if coloured else bands[0]
+        image = self.image if coloured else self.image.getchannel(0)
         image.save(file, "JPEG", quality=quality)
         return file.getvalue()
 

@@ -21,6 +21,7 @@ import pandas as pd
 
 from geo.atomic import alone
 from geo.errors import InputError, OutputError
+from geo.memory import spare
 from geo.sheets import fonts
 from geo.sheets.dxf import DxfSettings
 from geo.sheets.frames import Frame, group_frames, sheet_frames, village_frames
@@ -461,6 +462,7 @@ _task: list[Task] = []  # of this worker
 
 
 def _begin(task: Task) -> None:
+    spare()
     _task[:] = [task]
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

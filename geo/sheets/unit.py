@@ -10,9 +10,10 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, cast
 
@@ -25,11 +26,10 @@ from pyproj import CRS, Transformer
 from geo.atomic import whole_file
 from geo.errors import GeoError, OutputError
 from geo.memory import release
-from geo.sheets.draw import pdf, png
+from geo.sheets.draw import pdf, png, save, whole_document
 from geo.sheets.dxf import DxfSettings, dxf, outside_gbk
 from geo.sheets.fonts import missing
-from geo.sheets.frames import Frame, frame_shapes
-from geo.sheets.handover import write_pieces, write_points
+from geo.sheets.frames import Frame, frame_shapes, map_size_mm, shows_parcels
 from geo.sheets.page import Page, Text
 from geo.sheets.points import boundary_points
 
@@ -42,7 +42,14 @@ VOLUME: Final = 40  # pages of one PDF: more go into further volumes, so that me
 
 _FORBIDDEN: Final = re.compile(r'[\x00-\x1f<>:"/\\|?*]')  # in file names, of Windows and of Linux
 _LONGEST_NAME: Final = 60
+_READ_MM2: Final = 250_000.0  # of map that land is read for at once: five pages of A3, or one of A1
 _COMPUTING: Final = ("taotu", "ezdxf", "geopandas", "pikepdf", "pyproj", "shapely", "uharfbuzz", "xlsxwriter")
+
+
+class _Digest(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+
+    def hexdigest(self) -> str: ...
 
 
 class Source(Protocol):
@@ -64,9 +71,10 @@ class Source(Protocol):
         """A layer, or a part of it."""
 
 
-Pages = Iterable[
-    tuple[str, tuple[Page, ...]]
-]  # key of a frame: the map, and pages its table goes on; painted when asked for
+Pages = Iterator[tuple[str, tuple[Page, ...]]]  # key of a frame: the map, and pages its table goes on
+Painted = Callable[
+    [], Pages
+]  # paints while they are taken, anew each time: a unit's pages are never all held
 Land = Mapping[str, pd.DataFrame]  # layers by name; those with a place are GeoDataFrames
 Painter = Callable[[Frame, Land, Sequence[Frame]], tuple[tuple[Page, ...], str]]  # pages, and what they lack
 
@@ -163,53 +171,79 @@ def make_unit(job: Job, task: Task) -> Record:
     """
     path = record_path(task.out, job)
     before = load_record(path)
-    release()  # what the last unit held
-    try:
-        layers = land(job, task)
-        mark = fingerprint(job, layers, task)
-    except Exception as error:  # noqa: BLE001 - one unit's fault must not stop the county's set
-        return _failed(job, task, _told(error))
-    release()  # what reading took beside the land itself
-    record = before if before.mark == mark else Record(mark=mark)
-    asked = [name for name in task.formats if (name == "shp") == (not job.frames)]
-    wanted = [name for name in asked if not (task.resume and intact(record, name, task.out))]
-    if not wanted:
-        return record
-    failed: dict[str, str] = {}
-    pages: Pages = _painted(job, layers, task, record.notes, failed)
-    if len(PAGED.intersection(wanted)) > 1:
-        pages = list(pages)  # painted once for all formats; for one alone they need not all be held
-    for name in wanted:
-        record.files[name], record.errors[name] = {}, {}
+    wanted = [name for name in task.formats if (name == "shp") == (not job.frames)]
+    marks: list[str] = []
+    if task.resume:
         try:
-            for file in _WRITERS[name](job, layers, pages, task):
-                record.files[name][file.relative_to(task.out).as_posix()] = _sha256(file)
+            marks.append(fingerprint(job, task))
         except Exception as error:  # noqa: BLE001 - one unit's fault must not stop the county's set
-            record.errors[name][""] = _told(error)
-        record.errors[name] |= failed if name in PAGED else {}
-        record.made.append(name)
-    record.notes |= _notes(job, layers)
+            return _failed(wanted, _told(error))
+        if before.mark == marks[0]:
+            wanted = [name for name in wanted if not intact(before, name, task.out)]
+            if not wanted:
+                return before
+    fresh = Record()
+    failed: dict[str, str] = {}
+
+    def pages() -> Pages:
+        return _painted(job, task, fresh.notes, failed, marks)
+
+    for name in wanted:
+        fresh.files[name], fresh.errors[name] = {}, {}
+        try:
+            for file in _WRITERS[name](job, pages, task):
+                fresh.files[name][file.relative_to(task.out).as_posix()] = _sha256(file)
+        except Exception as error:  # noqa: BLE001 - one unit's fault must not stop the county's set
+            fresh.errors[name][""] = _told(error)
+        fresh.errors[name] |= failed if name in PAGED else {}
+    try:
+        mark = marks[0] if marks else fingerprint(job, task)
+        fresh.notes |= _notes(job, task)
+    except Exception as error:  # noqa: BLE001 - one unit's fault must not stop the county's set
+        return _failed(wanted, _told(error))
+    kept = before if before.mark == mark else Record()
+    record = Record(
+        mark=mark,
+        files=kept.files | fresh.files,
+        errors=kept.errors | fresh.errors,
+        notes=kept.notes | fresh.notes,
+        made=[*wanted],
+    )
+    _remove(before, record, task.out)
     _save(record, path)
     return record
 
 
-def land(job: Job, task: Task) -> dict[str, pd.DataFrame]:
-    """Layers of a unit: what lies within the bounds of its pages, or the pieces of its village."""
-    read = task.source.read
+def lands(job: Job, task: Task) -> Iterator[tuple[tuple[Frame, ...], dict[str, pd.DataFrame]]]:
+    """Frames of a unit, some at a time, and the land they show: memory does not grow with the unit.
+
+    Of a village's tables: no frame, and its pieces.
+    """
     if not job.frames:
-        return {"pieces": read("pieces", where=f"village_code = {quoted(job.code)}")}
-    box = _bounds(job.frames, task.source.crs)
+        yield (), {"pieces": task.source.read("pieces", where=f"village_code = {quoted(job.code)}")}
+        return
+    balance = task.source.read("balance")
+    for kind, alike in groupby(job.frames, key=lambda frame: frame.kind):
+        frames = list(alike)
+        width, height = map_size_mm(frames[0].paper)
+        several = max(1, round(_READ_MM2 / (width * height))) if kind == "map" else 1
+        for start in range(0, len(frames), several):
+            some = tuple(frames[start : start + several])
+            release()  # what the last ones held
+            yield some, land(job, some, task, balance)
+
+
+def land(job: Job, frames: Sequence[Frame], task: Task, balance: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Layers of a unit: what lies within the bounds of some of its pages, and its part of the balance."""
+    box = _bounds(frames, task.source.crs)
     nowhere = "0 = 1" if box is None else None
-    out = {
-        layer: read(
-            layer,
-            where=nowhere or (task.shown if layer == "pieces" else None),
-            bbox=box,
-            columns=list(columns),
-        )
-        for layer, columns in _READ.items()
-    }
-    return out | {"balance": _balance(job, out, task)}
+    out = {}
+    for layer, columns in _READ.items():
+        hidden = "0 = 1" if layer == "parcels" and not any(map(shows_parcels, frames)) else None
+        shown = task.shown if layer == "pieces" else None
+        where = nowhere or hidden or shown
+        out[layer] = task.source.read(layer, where=where, bbox=box, columns=list(columns))
+    return out | {"balance": _balance(job, out, balance)}
 
 
 # What pages and drawings show; the rest of a row would only cost memory.
@@ -224,14 +258,12 @@ _READ: Final = {
 }  # fmt: skip
 
 
-def _balance(job: Job, layers: Land, task: Task) -> pd.DataFrame:
+def _balance(job: Job, layers: Land, every: pd.DataFrame) -> pd.DataFrame:
     """The unit's areas, and the names of its neighbours without theirs: they are not part of its pages."""
     groups = pd.concat([layers["pieces"]["group_code"], layers["parcels"]["issuer_code"]]).dropna()
     codes = sorted({*groups, *groups.str[:12], *layers["villages"]["village_code"].dropna()} - {job.code})
-    own = task.source.read("balance", where=f"code = {quoted(job.code)}")
-    listed = ", ".join(map(quoted, codes)) or "NULL"
-    around = task.source.read("balance", where=f"code IN ({listed})", columns=["level", "code", "name"])
-    return pd.concat([own, around], ignore_index=True) if len(around) else own
+    own, around = every[every["code"] == job.code], every[every["code"].isin(codes)]
+    return pd.concat([own, around[["level", "code", "name"]]], ignore_index=True) if len(around) else own
 
 
 def _bounds(frames: Iterable[Frame], crs: CRS) -> tuple[float, float, float, float] | None:
@@ -253,21 +285,33 @@ def _bounds(frames: Iterable[Frame], crs: CRS) -> tuple[float, float, float, flo
     return low[0], low[1], high[0], high[1]
 
 
-def fingerprint(job: Job, layers: Land, task: Task) -> str:
+def fingerprint(job: Job, task: Task) -> str:
     """Hash of all that decides a unit's files."""
+    digest = _begun(job, task)
+    for _, layers in lands(job, task):
+        _take(digest, layers)
+    return digest.hexdigest()
+
+
+def _begun(job: Job, task: Task) -> _Digest:
+    """Hash of what decides a unit's files beside the land."""
     digest = hashlib.sha256(task.identity.encode())
     digest.update(repr((job.code, job.name, job.folder)).encode())
     for frame in job.frames:
         digest.update(frame.corners.tobytes())
         rest = {name: getattr(frame, name) for name in frame.__slots__ if name != "corners"}
         digest.update(repr(sorted(rest.items())).encode())
+    return digest
+
+
+def _take(digest: _Digest, layers: Land) -> None:
+    """Let a hash depend on layers, too."""
     for name, table in layers.items():
         digest.update(name.encode())
         bare = pd.DataFrame(table.drop(columns="geometry", errors="ignore"))
         digest.update(bare.to_json(orient="values", double_precision=15).encode())
         if isinstance(table, gpd.GeoDataFrame):
             digest.update(b"".join(shape or b"-" for shape in shapely.to_wkb(table.geometry.to_numpy())))
-    return digest.hexdigest()
 
 
 def intact(record: Record, name: str, out: Path) -> bool:
@@ -281,17 +325,27 @@ def intact(record: Record, name: str, out: Path) -> bool:
 
 
 def _painted(
-    job: Job, layers: Land, task: Task, notes: dict[str, str], failed: dict[str, str]
+    job: Job, task: Task, notes: dict[str, str], failed: dict[str, str], marks: list[str]
 ) -> Iterator[tuple[str, tuple[Page, ...]]]:
-    """Pages of a unit, one frame after another; what they lack, and what went wrong with others, is noted."""
-    for frame in job.frames:
-        try:
-            drawn, lacking = task.paint(frame, _within(frame, layers), job.frames)
-        except Exception as error:  # noqa: BLE001 - one page's fault must not stop the county's set
-            failed[frame.key] = _told(error)
-            continue
-        notes[frame.key] = "；".join(filter(None, [lacking, _without_font(drawn)]))
-        yield frame.key, drawn
+    """Pages of a unit, one frame after another; what they lack, and what went wrong with others, is noted.
+
+    At the end its fingerprint is among ``marks``, for the land need not be read again for that.
+    """
+    digest = None if marks else _begun(job, task)
+    for frames, layers in lands(job, task):
+        if digest is not None:
+            _take(digest, layers)
+        for frame in frames:
+            try:
+                drawn, lacking = task.paint(frame, _within(frame, layers), job.frames)
+            except Exception as error:  # noqa: BLE001 - one page's fault must not stop the county's set
+                failed[frame.key] = _told(error)
+                continue
+            notes[frame.key] = "；".join(filter(None, [lacking, _without_font(drawn)]))
+            yield frame.key, drawn
+        layers.clear()  # before the next are read
+    if digest is not None:
+        marks.append(digest.hexdigest())
 
 
 def _within(frame: Frame, layers: Land) -> dict[str, pd.DataFrame]:
@@ -310,37 +364,43 @@ def _within(frame: Frame, layers: Land) -> dict[str, pd.DataFrame]:
     return out
 
 
-def _write_pdf(job: Job, _: object, pages: Pages, task: Task) -> list[Path]:
+def _write_pdf(job: Job, pages: Painted, task: Task) -> list[Path]:
     """The unit's pages in one file, or in volumes."""
-    every = (page for _, drawn in pages for page in drawn)
-    volumes = [pdf(chain([first], islice(every, VOLUME - 1))) for first in every]
-    names = [f"{job.stem}_{number:02d}" for number in range(1, len(volumes) + 1)]
-    if len(names) == 1:
-        names = [job.stem]
-    folder = task.out / job.folder
-    return [_put(folder / f"{name}.pdf", volume) for name, volume in zip(names, volumes, strict=True)]
+    every = (page for _, drawn in pages() for page in drawn)
+    files: list[Path] = []
+    first = next(every, None)
+    while first is not None:
+        with whole_document(chain([first], islice(every, VOLUME - 1))) as volume:
+            first = next(every, None)
+            number = f"_{len(files) + 1:02d}" if files or first is not None else ""
+            path = task.out / job.folder / f"{job.stem}{number}.pdf"
+            with whole_file(path) as scratch:
+                save(volume, scratch)
+        files.append(path)
+    return files
 
 
-def _write_geopdf(job: Job, _: object, pages: Pages, task: Task) -> list[Path]:
+def _write_geopdf(job: Job, pages: Painted, task: Task) -> list[Path]:
     """A file a page, so that a GIS opens each as a layer."""
     folder = task.out / job.folder / "geopdf"
-    return [_put(folder / f"{key}.pdf", pdf(drawn)) for key, drawn in pages]
+    return [_put(folder / f"{key}.pdf", pdf(drawn)) for key, drawn in pages()]
 
 
-def _write_png(job: Job, _: object, pages: Pages, task: Task) -> list[Path]:
+def _write_png(job: Job, pages: Painted, task: Task) -> list[Path]:
     folder = task.out / job.folder / "png"
     return [
         _put(folder / f"{key}{'' if at == 1 else f'_{at}'}.png", png(pdf(page), dpi=task.dpi)[0])
-        for key, drawn in pages
+        for key, drawn in pages()
         for at, page in enumerate(drawn, start=1)
     ]
 
 
-def _write_dxf(job: Job, layers: Land, _: object, task: Task) -> list[Path]:
+def _write_dxf(job: Job, _: object, task: Task) -> list[Path]:
     """The unit's land in one drawing; its pieces are its own, what lies around them is there to find the way."""
     codes = {code for frame in job.frames for code in frame.piece_codes}
-    land = {name: table for name, table in layers.items() if isinstance(table, gpd.GeoDataFrame)}
-    pieces = land["pieces"]
+    read = land(job, job.frames, task, task.source.read("balance"))
+    layers = {name: table for name, table in read.items() if isinstance(table, gpd.GeoDataFrame)}
+    pieces = layers["pieces"]
     shapes = frame_shapes(job.frames)
     drawn = [at for at, frame in enumerate(job.frames) if frame.kind == "map" and not frame.crs]
     frames = gpd.GeoDataFrame(
@@ -349,12 +409,15 @@ def _write_dxf(job: Job, layers: Land, _: object, task: Task) -> list[Path]:
         crs=pieces.crs,
     )
     mine = pieces[pieces["piece_code"].isin(codes)]
-    drawing = dxf({**land, "pieces": mine, "frames": frames}, settings=task.dxf)
+    drawing = dxf({**layers, "pieces": mine, "frames": frames}, settings=task.dxf)
     return [_put(task.out / job.folder / f"{job.stem}.dxf", drawing)]
 
 
-def _write_shp(job: Job, layers: Land, _: object, task: Task) -> list[Path]:
+def _write_shp(job: Job, _: object, task: Task) -> list[Path]:
     """A village's tables: all its pieces as a shapefile, boundary points of those that are to be measured."""
+    from geo.sheets.handover import write_pieces, write_points  # noqa: PLC0415 - a set of maps does without
+
+    ((_, layers),) = lands(job, task)
     pieces = cast("gpd.GeoDataFrame", layers["pieces"])
     folder = task.out / job.folder
     where = f"village_code = {quoted(job.code)} AND ({task.measured})"
@@ -367,7 +430,7 @@ def _write_shp(job: Job, layers: Land, _: object, task: Task) -> list[Path]:
     ]
 
 
-_Writer = Callable[[Job, Land, Pages, Task], list[Path]]
+_Writer = Callable[[Job, Painted, Task], list[Path]]
 _WRITERS: Final[dict[Format, _Writer]] = {
     "pdf": _write_pdf,
     "geopdf": _write_geopdf,
@@ -389,18 +452,33 @@ def _without_font(drawn: Iterable[Page]) -> str:
     return f"字体缺字 {''.join(lacking)}，图上以〓代替" if lacking else ""
 
 
-def _notes(job: Job, layers: Land) -> dict[str, str]:
+def _notes(job: Job, task: Task) -> dict[str, str]:
     """What a reader must be told of a village's tables: characters that no old CAD has."""
-    names = layers["pieces"].get("village_name", pd.Series(dtype="str")).dropna().unique().tolist()
-    if not job.frames and (rare := outside_gbk("".join([job.name, *map(str, names)]))):
+    if job.frames:
+        return {}
+    where = f"village_code = {quoted(job.code)}"
+    named = task.source.read("pieces", where=where, columns=["village_name"], geometry=False)["village_name"]
+    if rare := outside_gbk("".join([job.name, *sorted(named.dropna().unique().tolist())])):
         return {"": f"GBK 编码没有 {rare}，shapefile 和 txt 中以?代替"}
     return {}
 
 
-def _failed(job: Job, task: Task, message: str) -> Record:
+def _failed(formats: Sequence[str], message: str) -> Record:
     """The record of a unit whose land could not be read; it is not kept."""
-    asked = [name for name in task.formats if (name == "shp") == (not job.frames)]
-    return Record(errors={name: {"": message} for name in asked}, made=list(asked))
+    return Record(errors={name: {"": message} for name in formats}, made=list(formats))
+
+
+def _remove(before: Record, now: Record, out: Path) -> None:
+    """Remove files of a unit that it no longer has: a volume too many would be taken for valid."""
+    kept = {name for files in now.files.values() for name in files}
+    for name, files in before.files.items():
+        if name in now.files and now.errors.get(name):
+            continue  # what failed may be all there is
+        for path, told in files.items():
+            file = out / path
+            with suppress(OSError):  # open in a viewer, on some systems
+                if path not in kept and file.is_file() and _sha256(file) == told:
+                    file.unlink()
 
 
 def _told(error: Exception) -> str:
