@@ -273,6 +273,13 @@ def holders(areas: Geometries, spots: Geometries) -> Ints:
     return out
 
 
+def keys_of(start: Ints, end: Ints) -> Ints:
+    """A number for each segment, small, the same for the same segment, in the order of segments."""
+    _, number = np.unique(np.concatenate([start, end]), return_inverse=True)
+    both = number[: len(start)] * (int(number.max(initial=0)) + 1) + number[len(start) :]
+    return np.unique(both, return_inverse=True)[1].astype(np.int64)
+
+
 def rows_of(net: Net, wanted: Net) -> Ints:
     """Row of each wanted segment in a sorted net, -1 where it has none."""
     corners = np.unique(np.concatenate([net.start, net.end, wanted.start, wanted.end]))

@@ -26,6 +26,7 @@ from geo.grids.linework import (
     Net,
     between,
     enclosed,
+    keys_of,
     lengths,
     places,
     points,
@@ -138,22 +139,14 @@ def _pieces(mesh: Mesh, edge: Net, outer: Bools, inner: Geometries) -> _Pieces:
     Edges beyond which there is no land count as crossing the strip, so that its
     middle ends in the middle of its end.
     """
-    areas = enclosed(mesh, edge)
-    areas = areas[np.unique(shapely.STRtree(inner).query(areas, predicate="contains")[0])]
-    triangles = shapely.get_parts(shapely.constrained_delaunay_triangles(areas))
-    xy = shapely.get_coordinates(shapely.orient_polygons(triangles)).reshape(-1, 4, 2)[:, :3]
-    corner = points(mesh, xy)
-    first = np.lexsort((corner[:, 2], corner[:, 1], corner[:, 0]))
-    corner = corner[first]  # whatever order the triangulation gave
+    corner = _triangles(mesh, edge, inner)
     a, b = corner.reshape(-1), np.roll(corner, -1, axis=1).reshape(-1)
-    ends, edge_of, count = np.unique(
-        np.stack([np.minimum(a, b), np.maximum(a, b)], axis=1),
-        axis=0,
-        return_inverse=True,
-        return_counts=True,
-    )
+    key = keys_of(np.minimum(a, b), np.maximum(a, b))
+    _, one, edge_of, count = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
+    ends = np.stack([np.minimum(a, b), np.maximum(a, b)], axis=1)[one]
     side = edge_of.reshape(-1, 3)
-    is_open = ((count == 2) | np.append(outer, False)[rows_of(edge, Net(ends[:, 0], ends[:, 1]))])[side]  # noqa: FBT003, PLR2004, an edge that crosses has two triangles
+    last = np.append(outer, False)[rows_of(edge, Net(ends[:, 0], ends[:, 1]))]
+    is_open = ((count == 2) | last)[side]  # noqa: PLR2004, an edge that crosses has two triangles
     mid = points(mesh, (places(mesh, ends[:, 0]) + places(mesh, ends[:, 1])) / 2)[side]
     branch = is_open.all(axis=1)
     centre = np.where(branch, _branches(mesh, corner, mid), points(mesh, places(mesh, corner).mean(axis=1)))
@@ -177,15 +170,24 @@ def _pieces(mesh: Mesh, edge: Net, outer: Bools, inner: Geometries) -> _Pieces:
     joined = [np.concatenate(table) for table in zip(*sides, strict=True)]
     # In a sliver as thin as the mesh a walk may stand still, or go there and back: that is no side of it
     a, b, of, _ = joined
-    _, side, count = np.unique(
-        np.stack([of, np.minimum(a, b), np.maximum(a, b)], axis=1),
-        axis=0,
-        return_inverse=True,
-        return_counts=True,
+    _, same, count = np.unique(
+        keys_of(np.minimum(a, b), np.maximum(a, b)) * total + of, return_inverse=True, return_counts=True
     )
-    real = (a != b) & (count[side] == 1)
+    real = (a != b) & (count[same] == 1)
     start, end, piece, chord = (table[real] for table in joined)
     return _Pieces(start, end, piece, chord, ends, total)
+
+
+def _triangles(mesh: Mesh, edge: Net, inner: Geometries) -> Ints:
+    """Corners of triangles, against the clock, of what some edges enclose around some points."""
+    areas = enclosed(mesh, edge)
+    areas = areas[np.unique(shapely.STRtree(inner).query(areas, predicate="contains")[0])]
+    xy = shapely.get_coordinates(shapely.constrained_delaunay_triangles(areas)).reshape(-1, 4, 2)[:, :3]
+    one, two = xy[:, 1] - xy[:, 0], xy[:, 2] - xy[:, 0]
+    clockwise = one[:, 0] * two[:, 1] < one[:, 1] * two[:, 0]
+    xy[clockwise] = xy[clockwise][:, ::-1]
+    corner = points(mesh, xy)
+    return corner[np.lexsort((corner[:, 2], corner[:, 1], corner[:, 0]))]  # whatever order they came in
 
 
 def _branches(mesh: Mesh, corner: Ints, mid: Ints) -> Ints:

@@ -41,7 +41,6 @@ from geo.grids.linework import (
     lengths,
     local,
     mesh_of,
-    moved,
 )
 from geo.grids.roads import ROADS, road_distances
 from geo.topology import is_polygonal, parts, repair
