@@ -244,17 +244,30 @@ def clusters(plan: Plan, pieces: Pieces) -> list[Ints]:
             p = root[p]
         return p
 
-    # land without homes goes with a neighbour that has some
-    bare = [
-        (p, int(max(pieces.beside[p], key=lambda q: (pieces.weight[q], -q))))
-        for p in range(m)
-        if not pieces.weight[p] and len(pieces.beside[p])
-    ]
-    for q, p in [*plan.given, *plan.started, *bare]:
+    for q, p in [*plan.given, *plan.started, *_bare(pieces)]:
         a, b = find(q), find(p)
         root[max(a, b)] = min(a, b)
     head = np.array([find(p) for p in range(m)])
     return [np.flatnonzero(head == p) for p in np.unique(head)]
+
+
+def _bare(pieces: Pieces) -> list[tuple[int, int]]:
+    """Land without homes and the neighbour it goes with: one that has some, over others if need be."""
+    held = set(np.flatnonzero(pieces.weight).tolist())
+    waiting = [p for p in range(len(pieces.old)) if p not in held]
+    links: list[tuple[int, int]] = []
+    while waiting:
+        found = {
+            p: max(beside, key=lambda q: (pieces.weight[q], -q))
+            for p in waiting
+            if (beside := [int(q) for q in pieces.beside[p] if int(q) in held])
+        }
+        if not found:  # nobody lives there at all: one grid
+            found = {p: int(min([p, *pieces.beside[p]])) for p in waiting}
+        links += found.items()
+        held |= set(found)
+        waiting = [p for p in waiting if p not in held]
+    return links
 
 
 def _seats(draft: _Draft, plan: Plan, cluster: Ints) -> Iterator[tuple[list[Seat], list[int]]]:
@@ -297,6 +310,9 @@ def _carried_out(draft: _Draft, plan: Plan, cluster: Ints) -> Ints:
         for (q, _), amount in flows.items()
         if q in inside and pieces.old[q] >= 0
     )
+    if not plan.stays[cluster].any() and not plan.fresh[cluster].any():  # nobody lives there
+        draft.label[nodes] = draft.label[nodes[0]]
+        return nodes[:0]
     best: tuple[Seating, list[Seat]] | None = None
     of = pieces.of[nodes]
     for as_planned in (True, False):
