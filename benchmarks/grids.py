@@ -59,6 +59,12 @@ def pmedcap(number: int) -> tuple[Ints, npt.NDArray[np.float64], int, int, int]:
     )
 
 
+def instances() -> list[int]:
+    """Numbers of the instances of the capacitated p-median problem that are there, of 20."""
+    folder = SHARED / "pmedian_capacitated_small"
+    return [number for number in range(1, 21) if (folder / f"pmedcap1_{number:02d}.txt").exists()]
+
+
 def bubenec() -> tuple[Ints, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """A household a building, cells that touch, centres in metres."""
     cells = gpd.read_file(SHARED / "village_bubenec" / "bubenec.gpkg", layer="tessellation").to_crs(5514)
@@ -117,7 +123,7 @@ def rows(kinds: list[str], budget: str, sizes: list[int], seeds: int) -> Iterato
                     ),
                 )
         if "pmedcap" in kinds and SHARED.exists():
-            for number in range(1, 21):
+            for number in instances():
                 demand, table, medians, capacity, optimum = pmedcap(number)
                 n = len(demand)
                 everyone = np.column_stack(np.triu_indices(n, 1))
