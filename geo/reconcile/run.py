@@ -386,7 +386,8 @@ def village_part(work: _Work, patches: GeoDataFrame, *, jobs: int) -> VillagePar
     patches = patches.sort_values(["patch_code", "source_row"], kind="stable").reset_index(drop=True)
     box = patches.total_bounds
     covering = _near(work.covering, box, NEAR_MARGIN_M)
-    laid = overlay(patches, covering, replace(settings.overlay, jobs=jobs))
+    upon = _near(covering, box, 0.0)
+    laid = overlay(patches, upon, replace(settings.overlay, jobs=jobs))
     error = border_error(covering, patches, settings.border)
     shaped = shape(laid.pieces, settings.shape, gap_width_m=error.gap_width_m, jobs=jobs)
     row = shaped["patch_row"].to_numpy(dtype=np.int64)
@@ -433,7 +434,7 @@ def village_part(work: _Work, patches: GeoDataFrame, *, jobs: int) -> VillagePar
     return VillagePart(
         patches=_layer(patches, "patches", work.farmland.crs),
         pieces=_layer(pieces.assign(state="candidate"), "pieces", work.farmland.crs),
-        covered=_covered_by_group(patches, covering),
+        covered=_covered_by_group(patches, upon),
         findings=pd.concat(notes, ignore_index=True),
     )
 
