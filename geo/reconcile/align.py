@@ -58,8 +58,8 @@ class AlignSettings:
     least_m: float = LEAST_M  # what lies off less stays where it is
     least_sigmas: float = LEAST_SIGMAS  # and what lies off less than this many standard errors
     min_parcels: int = 30  # fewer say nothing of a village
-    sure_error_m: float = 0.08  # standard error up to which a village surely lies within 0.2 m
-    max_error_m: float = 0.3  # and beyond which it is not moved; between, it is, and said to be rough
+    sure_error_m: float = 0.1  # standard error up to which a village surely lies within 0.2 m
+    max_error_m: float = 0.4  # and beyond which it is not moved; between, it is, and said to be rough
     max_second_peak: float = 0.6  # a second place this good is another field, not noise
     min_matched_share: float = 0.05  # of the parcels' borders; chance alone matches 1-3 %
     part_m: float = 0.5  # a group that lies off its village by more than this is looked at by itself
