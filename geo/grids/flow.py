@@ -325,7 +325,7 @@ def plan_of(  # noqa: PLR0915, variables and rules in the order of the text
     small = _STEP * away / max(float(away.max()), 1e-9) / max(whole, 1)
     gentle[moves] = gentle[begins[: len(pairs)]] = small[: len(pairs)]
     crossings = int((np.round(first.values[[*moves, *begins]]) > 0).sum())
-    second = program.solved(branches=branches // 20, cost=gentle, gap=_STEP / max(crossings, 1))
+    second = program.solved(branches=branches // 100 + 1, cost=gentle, gap=_STEP / max(crossings, 1))
     values = np.round(first.values if second.values is None else second.values).astype(np.int64)
     misses = least // dear
     return Plan(
