@@ -39,8 +39,8 @@ class Budget:
 
 BUDGETS: Final[dict[str, Budget]] = {
     "fast": Budget(starts=4, rounds=32, tries=1, bound=150, columns=0, branches=0),
-    "standard": Budget(starts=8, rounds=300, tries=2, bound=500, columns=4000, branches=50),
-    "best": Budget(starts=16, rounds=600, tries=4, bound=1000, columns=10_000, branches=500),
+    "standard": Budget(starts=8, rounds=600, tries=3, bound=500, columns=6000, branches=50),
+    "best": Budget(starts=16, rounds=1500, tries=5, bound=1000, columns=10_000, branches=500),
 }
 
 
