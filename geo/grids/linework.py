@@ -277,7 +277,8 @@ def keys_of(start: Ints, end: Ints) -> Ints:
     """A number for each segment, small, the same for the same segment, in the order of segments."""
     _, number = np.unique(np.concatenate([start, end]), return_inverse=True)
     both = number[: len(start)] * (int(number.max(initial=0)) + 1) + number[len(start) :]
-    return np.unique(both, return_inverse=True)[1].astype(np.int64)
+    key: Ints = np.unique(both, return_inverse=True)[1].astype(np.int64)
+    return key
 
 
 def rows_of(net: Net, wanted: Net) -> Ints:

@@ -41,6 +41,8 @@ from geo.grids.linework import (
     lengths,
     local,
     mesh_of,
+    places,
+    points,
 )
 from geo.grids.roads import ROADS, road_distances
 from geo.topology import is_polygonal, parts, repair
@@ -182,7 +184,9 @@ def land_units(  # noqa: PLR0913, land has many properties
         group_m=settings.group_m,
         forbid=settings.forbid,
     )
-    shapes = _restored(mesh, outlines(mesh, cells, units), world)
+    outer = cells.faces.sides[:, 0] == NOWHERE
+    rim = np.concatenate([cells.faces.net.start[outer], cells.faces.net.end[outer]])
+    shapes = _restored(mesh, outlines(mesh, cells, units), world, rim)
     miss = abs(shapely.area(shapes).sum() / shapely.area(land).sum() - 1)
     if miss > _TILING:
         raise BalanceError(f"地块单元面积之和与村面积相差 {miss:.1e}，是程序错误")
@@ -254,32 +258,35 @@ def _homes(homes: GeoDataFrame, mesh: Mesh) -> _Homes:
     return _Homes(xy - corner, weight, place.reshape(-1), whole * _PLACE_M - corner, (xy - corner)[first])
 
 
-def _restored(mesh: Mesh, shapes: Geometries, world: Geometries) -> Geometries:
+def _restored(mesh: Mesh, shapes: Geometries, world: Geometries, rim: Ints) -> Geometries:
     """Shapes in the village's coordinates, the rounding of its own border undone.
 
     Points that came from a vertex of the border are that vertex again, to the
     last bit, and others on it lie on its line.
     """
     near = _ROUNDING * mesh.step
-    spots, place = np.unique(shapely.get_coordinates(shapes), axis=0, return_inverse=True)
-    rounded = spots + np.array([mesh.x, mesh.y])
+    xy, owner = shapely.get_coordinates(shapes, return_index=True)
+    number, place = np.unique(points(mesh, xy), return_inverse=True)
+    rounded = places(mesh, number) + np.array([mesh.x, mesh.y])
     true = rounded.copy()
+    spot = np.flatnonzero(np.isin(number, rim))
     rings = shapely.get_rings(world)
     vertices = shapely.get_coordinates(rings)
-    away, nearest = (np.asarray(found) for found in KDTree(vertices).query(true, distance_upper_bound=near))
+    away, nearest = (
+        np.asarray(found) for found in KDTree(vertices).query(true[spot], distance_upper_bound=near)
+    )
     known = np.isfinite(away)
-    true[known] = vertices[nearest[known]]
-    rest = np.flatnonzero(~known)
+    true[spot[known]] = vertices[nearest[known]]
+    rest = spot[~known]
     sides = np.asarray(shapely.linestrings(np.stack(_sides_of(rings), axis=1)), dtype=object)
     side, on = shapely.STRtree(shapely.points(true[rest])).query(sides, predicate="dwithin", distance=near)
     along = shapely.line_locate_point(sides[side], shapely.points(true[rest[on]]))
     true[rest[on]] = shapely.get_coordinates(shapely.line_interpolate_point(sides[side], along))
-    _, owner = shapely.get_coordinates(shapes, return_index=True)
     while True:
-        back = shapely.remove_repeated_points(shapely.set_coordinates(shapes.copy(), true[place.reshape(-1)]))
+        back = shapely.remove_repeated_points(shapely.set_coordinates(shapes.copy(), true[place]))
         wrong = np.flatnonzero(~shapely.is_valid(back))
         # Land thinner than the rounding along the border has no room for it: there the border stays rounded
-        again = place.reshape(-1)[np.isin(owner, wrong)]
+        again = place[np.isin(owner, wrong)]
         if not len(wrong) or (true[again] == rounded[again]).all():
             return back
         true[again] = rounded[again]
