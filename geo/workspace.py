@@ -10,10 +10,11 @@ Source: OGC 12-128r19, GeoPackage Encoding Standard 1.4.
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +27,7 @@ import pyarrow as pa
 import pyogrio
 import shapely
 from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError
-from pyogrio.raw import read_arrow, write_arrow
+from pyogrio.raw import open_arrow, read_arrow, write_arrow
 from pyproj import CRS
 
 from geo import schema
@@ -156,11 +157,7 @@ def write(path: str | os.PathLike[str], tables: Mapping[str, pd.DataFrame], *, c
     if target.suffix.lower() != _SUFFIX:
         raise OutputError(f"工作区文件名须以 {_SUFFIX} 结尾：{target}")
     system = _system(crs)
-    unknown = sorted(set(tables) - set(schema.LAYER_TITLES))
-    if unknown:
-        raise WorkspaceError(
-            f"工作区没有图层 {'、'.join(unknown)}；可用的图层：{'、'.join(schema.LAYER_TITLES)}"
-        )
+    _refuse_unknown(tables)
     names = [layer for layer in schema.LAYER_TITLES if layer != "meta"]
     with ThreadPoolExecutor() as pool:  # shapes become bytes without Python's lock
         layers = dict(
@@ -168,18 +165,7 @@ def write(path: str | os.PathLike[str], tables: Mapping[str, pd.DataFrame], *, c
         )
     name = _crs_name(system)
     layers["meta"] = _meta(tables, name)
-    _settle(target)
-    with whole_file(target) as scratch:
-        try:
-            with _gdal_options(_WRITING):
-                for layer, table in layers.items():
-                    _append(scratch, layer, table, name)
-            _describe(scratch)
-            _verify(scratch, {layer: len(table) for layer, table in layers.items()})
-        except (*_OGR_ERRORS, sqlite3.Error, pa.ArrowException, RuntimeError) as error:
-            raise OutputError(
-                f"写不了工作区 {target}（{_cause(error)}）：原有文件未改动，请处理后重试"
-            ) from error
+    _publish(target, {layer: _arrow(table, layer) for layer, table in layers.items()}, name)
 
 
 def amend(path: str | os.PathLike[str], tables: Mapping[str, pd.DataFrame]) -> None:
@@ -201,8 +187,14 @@ def amend(path: str | os.PathLike[str], tables: Mapping[str, pd.DataFrame]) -> N
     """
     with alone(path):
         before = open(path)
-        held = {layer: before.read(layer) for layer in before.layers if layer not in tables}
-        write(path, {**held, **tables}, crs=before.crs)
+        _refuse_unknown(tables)
+        rows: dict[str, pa.Table | Callable[[], AbstractContextManager[pa.RecordBatchReader]]] = {}
+        for layer in [*(name for name in schema.LAYER_TITLES if name != "meta"), "meta"]:
+            if layer in tables or layer not in before.layers:
+                rows[layer] = _arrow(_layer(tables.get(layer), layer, before.crs), layer)
+            else:  # as it is, without ever being held: a county's pieces take gigabytes as shapes
+                rows[layer] = partial(_stream, before, layer)
+        _publish(Path(path), rows, _crs_name(before.crs))
 
 
 def open(url: str | os.PathLike[str]) -> Workspace:  # noqa: A001 - workspace.open reads as it should
@@ -405,24 +397,111 @@ def _county(tables: Mapping[str, pd.DataFrame]) -> tuple[str, str]:
     return "", ""
 
 
-def _append(scratch: Path, layer: str, table: pd.DataFrame, crs_name: str) -> None:
-    fields, arrays = [], []
-    for column in schema.columns(layer):
-        kind = _ARROW[column.dtype]
-        notes = {"GDAL:OGR:alternative_name": column.title, "GDAL:OGR:comment": column.note}
-        fields.append(
-            pa.field(column.name, kind, metadata={key: text for key, text in notes.items() if text})
+def _publish(
+    target: Path,
+    layers: Mapping[str, pa.Table | Callable[[], AbstractContextManager[pa.RecordBatchReader]]],
+    crs_name: str,
+) -> None:
+    """Write a whole workspace beside its place and move it there."""
+    _settle(target)
+    with whole_file(target) as scratch:
+        try:
+            counts = {}
+            with _gdal_options(_WRITING):
+                for layer, rows in layers.items():
+                    if isinstance(rows, pa.Table):
+                        _append(scratch, layer, rows, crs_name)
+                        counts[layer] = rows.num_rows
+                    else:
+                        counts[layer] = _append_stream(scratch, layer, rows, crs_name)
+            _describe(scratch)
+            _verify(scratch, counts)
+        except (*_OGR_ERRORS, sqlite3.Error, pa.ArrowException, RuntimeError) as error:
+            raise OutputError(
+                f"写不了工作区 {target}（{_cause(error)}）：原有文件未改动，请处理后重试"
+            ) from error
+
+
+def _refuse_unknown(layers: Iterable[str]) -> None:
+    if unknown := sorted(set(layers) - set(schema.LAYER_TITLES)):
+        raise WorkspaceError(
+            f"工作区没有图层 {'、'.join(unknown)}；可用的图层：{'、'.join(schema.LAYER_TITLES)}"
         )
-        arrays.append(pa.array(table[column.name], type=kind, from_pandas=True))
+
+
+def _fields(layer: str) -> pa.Schema:
+    """Columns of a layer as the file gets them, with their Chinese titles; its geometry last."""
+    fields = []
+    for column in schema.columns(layer):
+        notes = {"GDAL:OGR:alternative_name": column.title, "GDAL:OGR:comment": column.note}
+        told = {key: text for key, text in notes.items() if text}
+        fields.append(pa.field(column.name, _ARROW[column.dtype], metadata=told))
+    if layer in GEOMETRIES:
+        fields.append(pa.field("geom", pa.binary()))
+    return pa.schema(fields)
+
+
+def _arrow(table: pd.DataFrame, layer: str) -> pa.Table:
+    fields = _fields(layer)
+    arrays = [
+        pa.array(
+            shapely.to_wkb(table["geom"].to_numpy()) if field.name == "geom" else table[field.name],
+            type=field.type,
+            from_pandas=field.name != "geom",
+        )
+        for field in fields
+    ]
+    return pa.table(arrays, schema=fields)
+
+
+@contextmanager
+def _stream(workspace: Workspace, layer: str) -> Iterator[pa.RecordBatchReader]:
+    """A layer as it stands in a file, some rows at a time."""
+    fields = _fields(layer)
+    with open_arrow(workspace.path, layer=layer, use_pyarrow=True) as (info, reader):
+        shape = info["geometry_name"] or "wkb_geometry"
+
+        def conformed(batch: pa.RecordBatch) -> pa.RecordBatch:
+            held = dict(zip(batch.schema.names, batch.columns, strict=True))
+            arrays = []
+            for field in fields:
+                column = held.get(shape if field.name == "geom" else field.name)
+                # A column that came later than the file is empty.
+                none = pa.nulls(batch.num_rows, field.type)
+                arrays.append(none if column is None else column.cast(field.type))
+            return pa.record_batch(arrays, schema=fields)
+
+        yield pa.RecordBatchReader.from_batches(fields, map(conformed, reader))
+
+
+def _append_stream(
+    scratch: Path,
+    layer: str,
+    rows: Callable[[], AbstractContextManager[pa.RecordBatchReader]],
+    crs_name: str,
+) -> int:
+    """Append a stream; how many rows it had."""
+    count = 0
+
+    def counted(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        nonlocal count
+        for batch in reader:
+            count += batch.num_rows
+            yield batch
+
+    with rows() as reader:
+        _append(scratch, layer, pa.RecordBatchReader.from_batches(reader.schema, counted(reader)), crs_name)
+    return count
+
+
+def _append(scratch: Path, layer: str, rows: pa.Table | pa.RecordBatchReader, crs_name: str) -> None:
     title = schema.LAYER_TITLES[layer]
     options = {"FID": "fid", "IDENTIFIER": title, "DESCRIPTION": title}
     spatial = layer in GEOMETRIES
     if spatial:
         options |= {"GEOMETRY_NAME": "geom", "SPATIAL_INDEX": "YES"}
-        fields.append(pa.field("geom", pa.binary()))
-        arrays.append(pa.array(shapely.to_wkb(table["geom"].to_numpy()), type=pa.binary()))
     write_arrow(
-        pa.table(arrays, schema=pa.schema(fields)),
+        rows,
         scratch,
         layer=layer,
         driver="GPKG",

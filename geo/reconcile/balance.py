@@ -14,19 +14,10 @@ import pandas as pd
 from geo.area import from_cents, to_cents
 from geo.codes import lookup
 from geo.errors import BalanceError
-from geo.schema import conform
+from geo.schema import column_names, conform
 
 LEVELS: Final = {"county": 6, "township": 9, "village": 12}
-_SUMS: Final = (
-    "farmland_m2",
-    "covered_m2",
-    "block_m2",
-    "strip_m2",
-    "sliver_m2",
-    "state_m2",
-    "share_based_m2",
-    "net_block_m2",
-)
+_SUMS: Final = tuple(name for name in column_names("balance") if name.endswith("_m2"))
 
 
 def balance(

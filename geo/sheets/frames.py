@@ -76,27 +76,30 @@ def shows_parcels(frame: Frame) -> bool:
     return frame.scale <= (_LAST_PARCEL_OVERVIEW if frame.kind == "overview" else _LAST_PARCEL_SCALE)
 
 
-def group_frames(  # noqa: PLR0913 - the land, and how a page is cut
+def unit_frames(  # noqa: PLR0913 - the land, and how a page is cut
     pieces: gpd.GeoDataFrame,
-    groups: pd.DataFrame | None = None,
+    units: pd.DataFrame | None = None,
     *,
+    by: Literal["group", "village"] = "group",
     parcels: gpd.GeoDataFrame | None = None,
     scale: int = 2_000,
     paper: str = "A3",
     overlap_mm: float = 10.0,
     overview: bool = True,
 ) -> list[Frame]:
-    """Pages of every villager group: an overview, then tiles that cover its pieces.
+    """Pages of every villager group, or of every village: an overview, then tiles that cover its pieces.
 
     Parameters
     ----------
     pieces : GeoDataFrame, n rows
-        Polygons in a projected CRS, metres; columns ``group_code, piece_code``.
+        Polygons in a projected CRS, metres; columns ``piece_code`` and
+        ``group_code`` or ``village_code``.
         A piece without code is covered like any other, and listed nowhere.
-    groups : DataFrame, optional
-        Columns ``group_code`` and, if known, ``group_name``; a group of it
-        that has no piece gets one page of kind "empty". Its geometry, if it
-        has one, says where such a group lies.
+    units : DataFrame, optional
+        Columns ``group_code`` (``village_code``) and, if known, ``group_name``
+        (``village_name``); one of it that has no piece gets one page of kind
+        "empty". Its geometry, if it has one, says where such a unit lies.
+    by : "group" or "village"
     parcels : GeoDataFrame, optional
         Columns ``issuer_code``; say where a group lies that has neither.
     scale : int
@@ -107,13 +110,13 @@ def group_frames(  # noqa: PLR0913 - the land, and how a page is cut
         A piece keeps this distance from the edges of at least one tile, if it is
         small enough; a larger one is spread over tiles that overlap by twice this.
     overview : bool
-        Whether a group's pages begin with an overview, at the largest scale
+        Whether a unit's pages begin with an overview, at the largest scale
         of `OVERVIEW_SCALES` smaller than theirs that shows all tiles.
 
     Returns
     -------
     list of Frame
-        By group code; the overview first, tiles from north to south and west
+        By the unit's code; the overview first, tiles from north to south and west
         to east. Corners lie on whole multiples of 50, 25, 5 or 1 mm
         of paper, the coarsest that serves.
 
@@ -131,51 +134,15 @@ def group_frames(  # noqa: PLR0913 - the land, and how a page is cut
         If a piece is no polygon, or empty.
     """
     plan = _Plan(
-        unit="group_code",
+        unit=f"{by}_code",
         scale=scale,
         paper=paper,
         size_mm=map_size_mm(paper),
         overlap_mm=overlap_mm,
         overview=overview,
     )
-    return _unit_frames(pieces, plan, groups, land=[(groups, "group_code"), (parcels, "issuer_code")])
-
-
-def village_frames(  # noqa: PLR0913 - as above
-    pieces: gpd.GeoDataFrame,
-    villages: pd.DataFrame | None = None,
-    *,
-    scale: int = 2_000,
-    paper: str = "A1",
-    overlap_mm: float = 10.0,
-    overview: bool = True,
-) -> list[Frame]:
-    """Pages of every village: an overview, then tiles that cover its pieces.
-
-    As `group_frames`, by columns ``village_code`` and ``village_name``.
-
-    Raises
-    ------
-    InputError
-        If there is no such paper, or the overlap leaves nothing of it.
-    MissingColumnError
-        If ``pieces`` lacks a column.
-    MissingDatumError
-        If ``pieces`` has no CRS.
-    MismatchError
-        If the CRS is not projected in metres.
-    GeometryTypeError
-        If a piece is no polygon, or empty.
-    """
-    plan = _Plan(
-        unit="village_code",
-        scale=scale,
-        paper=paper,
-        size_mm=map_size_mm(paper),
-        overlap_mm=overlap_mm,
-        overview=overview,
-    )
-    return _unit_frames(pieces, plan, villages, land=[(villages, "village_code")])
+    land = [(units, plan.unit), *([(parcels, "issuer_code")] if by == "group" else [])]
+    return _every_unit(pieces, plan, units, land=land)
 
 
 def sheet_frames(
@@ -304,7 +271,7 @@ class _Plan:
         )
 
 
-def _unit_frames(
+def _every_unit(
     pieces: gpd.GeoDataFrame,
     plan: _Plan,
     units: pd.DataFrame | None,

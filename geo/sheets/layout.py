@@ -52,14 +52,9 @@ _NAME_TRIES: Final = 24
 _NAME_SIZE: Final = 1.3  # of the text
 _COLUMNS: Final = ("piece_code", "piece_class", "piece_shape", "area_m2")
 _SHAPE_RANK: Final = {"BLOCK": 0, "STRIP": 1, "SLIVER": 2}
-_BALANCE: Final = (
-    "farmland_m2",
-    "covered_m2",
-    "block_m2",
-    "strip_m2",
-    "sliver_m2",
-    "state_m2",
-    "share_based_m2",
+# The areas of a balance; what a piece keeps when its ridges are taken off adds up to nothing else.
+_BALANCE: Final = tuple(
+    name for name in schema.column_names("balance") if name.endswith("_m2") and name != "net_block_m2"
 )
 
 

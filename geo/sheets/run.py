@@ -24,7 +24,7 @@ from geo.errors import InputError, OutputError
 from geo.memory import spare
 from geo.sheets import fonts
 from geo.sheets.dxf import DxfSettings
-from geo.sheets.frames import Frame, group_frames, sheet_frames, village_frames
+from geo.sheets.frames import Frame, sheet_frames, unit_frames
 from geo.sheets.layout import LayoutSettings
 from geo.sheets.manifest import KINDS, manifest, prove, sheet_layer, write_manifest
 from geo.sheets.overview import write_overview
@@ -62,6 +62,7 @@ TITLES: Final[dict[By, str]] = {"group": "按组", "village": "按村", "sheet":
 PAPERS: Final[dict[By, str]] = {"group": "A3", "village": "A1", "sheet": "A1"}
 
 _SHEETS_FOLDER: Final = "标准图幅"
+_LOCK: Final = "图件"
 _VILLAGE_DIGITS: Final = 12  # a group's code begins with its village's
 _NO_VILLAGE: Final = "村代码缺失"
 _AHEAD: Final = 4  # units a worker has waiting
@@ -236,7 +237,7 @@ def make_sheets(  # noqa: PLR0913 - what the command line offers, by name
         dpi=settings.dpi,
         resume=resume,
     )
-    with alone(target / TITLES[by]):
+    with alone(target / _LOCK):  # of any kind: the tables of villages are common to all
         mine = [job for job in asked if _has_work(job, wanted)]
         made = dict(zip(map(_name, mine), _made(mine, task, _workers(jobs), progress), strict=True))
         if only is None:
@@ -314,8 +315,8 @@ def _frames(work: Source, pieces: gpd.GeoDataFrame, by: By, settings: SheetSetti
         return sheet_frames(pieces, scale=settings.scale, paper=paper, own_zone=True)
     if by == "village":
         villages = work.read("villages", columns=["village_code", "village_name"])
-        return village_frames(
-            pieces, villages, scale=settings.scale, paper=paper, overlap_mm=settings.overlap_mm
+        return unit_frames(
+            pieces, villages, by=by, scale=settings.scale, paper=paper, overlap_mm=settings.overlap_mm
         )
     groups = work.read("balance", where="level = 'group'", columns=["code", "name"])
     groups = groups.rename(columns={"code": "group_code", "name": "group_name"})
@@ -329,7 +330,7 @@ def _frames(work: Source, pieces: gpd.GeoDataFrame, by: By, settings: SheetSetti
     # Only where a group without pieces lies has to be known from its parcels.
     where = f"issuer_code IN ({', '.join(map(quoted, bare)) or 'NULL'})"
     parcels = cast("gpd.GeoDataFrame", work.read("parcels", where=where, columns=["issuer_code"]))
-    return group_frames(
+    return unit_frames(
         pieces, groups, parcels=parcels, scale=settings.scale, paper=paper, overlap_mm=settings.overlap_mm
     )
 

@@ -18,6 +18,7 @@ class Plain:
     dies: tuple[str, ...] = ()
     word: str = ""
     lacks: str = ""
+    pages: int = 1  # of each frame
     identity: str = ""
     problems: tuple[str, ...] = ()
     marks: str = ""  # folder: a file a page that was painted
@@ -48,4 +49,4 @@ class Plain:
         ]
         line = Shapes(layer="t", rings=(((5, 5), (9, 9)),), style=Style(stroke=(0, 0, 0)), closed=False)
         page = Page(width_mm=width, height_mm=height, title=frame.unit_name, items=(*texts, line))
-        return (page,), self.lacks
+        return (page,) * self.pages, self.lacks

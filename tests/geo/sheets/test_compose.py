@@ -12,7 +12,7 @@ from pyproj import Transformer
 from shapely.geometry import box
 
 from geo.sheets.compose import LAYERS, PHOTO, compose
-from geo.sheets.frames import group_frames, sheet_frames
+from geo.sheets.frames import sheet_frames, unit_frames
 from geo.sheets.furniture import outer_corners
 from geo.sheets.hatch import hatch
 from geo.sheets.layout import LayoutSettings, layout
@@ -101,7 +101,7 @@ def test_the_registration_says_where_the_corners_lie():
 def test_nothing_leaves_the_paper(kind):
     land = layers(*grid(60), parcels=[(OTHER, box(300, 300, 700, 340))])
     shown = {
-        "group": group_frames(land["pieces"])[1],
+        "group": unit_frames(land["pieces"])[1],
         "sheet": sheet_frames(land["pieces"])[0],
         "empty": frame([], kind="empty"),
     }[kind]
@@ -189,7 +189,7 @@ def test_a_group_without_pieces_has_the_same_margin():
 
 def test_an_overview_shows_page_numbers_and_sums():
     land = layers(*MIXED)
-    frames = group_frames(land["pieces"])
+    frames = unit_frames(land["pieces"])
     said = texts(compose(frames[0], layout(frames[0], land, tiles=frames)))
     assert {str(tile.page) for tile in frames[1:]} <= set(said)
     assert "图块汇总" in said
@@ -199,7 +199,7 @@ def test_an_overview_shows_page_numbers_and_sums():
 def test_an_overview_that_lists_many_blocks_goes_on_and_names_no_code_in_full():
     pieces = grid(800, side=5, step=12)
     land = layers(*pieces)
-    frames = group_frames(land["pieces"])
+    frames = unit_frames(land["pieces"])
     pages = compose(frames[0], layout(frames[0], land, tiles=frames))
     assert len(pages) > 1
     said = texts(pages)

@@ -1,4 +1,5 @@
 import time
+from functools import partial
 
 import geopandas as gpd
 import numpy as np
@@ -17,7 +18,7 @@ from geo.errors import (
     MissingColumnError,
     MissingDatumError,
 )
-from geo.sheets.frames import frame_shapes, group_frames, map_size_mm, sheet_frames, village_frames
+from geo.sheets.frames import frame_shapes, map_size_mm, sheet_frames, unit_frames
 from geo.sheets.index import sheet_frame
 from geo.sheets.shown import adjoining
 from geo.sheets.tiles import Window, tiles
@@ -76,7 +77,7 @@ COUNTIES = st.builds(
 @settings(max_examples=25, deadline=None)
 @given(pieces=COUNTIES)
 def test_the_pages_of_a_group_cover_each_of_its_pieces_and_list_it(pieces):
-    frames = group_frames(pieces)
+    frames = unit_frames(pieces)
     for code, own in pieces.groupby("group_code"):
         mine = [frame for frame in frames if frame.unit_code == code]
         assert all(covered(maps(mine), shape) for shape in own.geometry)
@@ -90,7 +91,7 @@ def test_the_pages_of_a_group_cover_each_of_its_pieces_and_list_it(pieces):
 @settings(max_examples=25, deadline=None)
 @given(pieces=COUNTIES)
 def test_a_page_lists_what_shares_land_with_it_and_shows_something(pieces):
-    for frame in maps(group_frames(pieces)):
+    for frame in maps(unit_frames(pieces)):
         mine = pieces[pieces["group_code"] == frame.unit_code]
         shared = shapely.area(shapely.intersection(mine.geometry.to_numpy(), frame_shapes([frame])[0])) > 0
         assert frame.piece_codes == tuple(sorted(mine["piece_code"][shared]))
@@ -100,7 +101,7 @@ def test_a_page_lists_what_shares_land_with_it_and_shows_something(pieces):
 @settings(max_examples=25, deadline=None)
 @given(pieces=COUNTIES)
 def test_a_piece_that_fits_lies_whole_with_its_margin_on_one_page(pieces):
-    frames = maps(group_frames(pieces, overlap_mm=10))
+    frames = maps(unit_frames(pieces, overlap_mm=10))
     bounds = shapely.bounds(np.array([shapely.box(*b) for b in shapely.bounds(frame_shapes(frames))]))
     for code, shape in zip(pieces["group_code"], pieces.geometry, strict=True):
         west, south, east, north = shape.bounds
@@ -116,7 +117,7 @@ def test_a_piece_that_fits_lies_whole_with_its_margin_on_one_page(pieces):
 @given(pieces=COUNTIES, seed=st.integers(0, 99))
 def test_the_order_of_rows_does_not_matter(pieces, seed):
     shuffled = pieces.sample(frac=1, random_state=seed)
-    for make in (group_frames, village_frames, sheet_frames):
+    for make in (unit_frames, partial(unit_frames, by="village"), sheet_frames):
         for one, other in zip(make(pieces), make(shuffled), strict=True):
             assert (one.corners == other.corners).all()
             assert (one.key, one.neighbours, one.piece_codes, one.home_codes) == (
@@ -130,7 +131,7 @@ def test_the_order_of_rows_does_not_matter(pieces, seed):
 @settings(max_examples=20, deadline=None)
 @given(pieces=COUNTIES)
 def test_corners_stand_on_round_coordinates_and_keep_the_scale(pieces):
-    for frame in group_frames(pieces):
+    for frame in unit_frames(pieces):
         assert (np.mod(frame.corners[0], frame.scale / 1_000) == 0).all()
         metres = np.array(map_size_mm("A3")) * frame.scale / 1_000
         south_west, north_west, north_east, south_east = frame.corners
@@ -142,7 +143,7 @@ def test_corners_stand_on_round_coordinates_and_keep_the_scale(pieces):
 @settings(max_examples=20, deadline=None)
 @given(pieces=COUNTIES)
 def test_the_overview_shows_every_map_page_at_a_smaller_scale(pieces):
-    frames = group_frames(pieces)
+    frames = unit_frames(pieces)
     for overview in (frame for frame in frames if frame.kind == "overview"):
         mine = [frame for frame in frames if frame.unit_code == overview.unit_code]
         assert mine[0] is overview
@@ -159,13 +160,13 @@ def test_few_pages_show_pieces_that_a_grid_would_cut():
         for x, y in at
         for i in (0, 80, 160)
     ]
-    assert len(maps(group_frames(layer(shapes)))) == 4
+    assert len(maps(unit_frames(layer(shapes)))) == 4
 
 
 def test_near_pieces_share_a_page_and_a_page_far_away_holds_the_lonely_one():
     near = [shapely.box(X0 + 50 * i, Y0, X0 + 50 * i + 40, Y0 + 40) for i in range(8)]
     far = shapely.box(X0 + 60_000, Y0, X0 + 60_040, Y0 + 40)
-    overview, *pages = group_frames(layer([*near, far]))
+    overview, *pages = unit_frames(layer([*near, far]))
     assert sorted(len(frame.piece_codes) for frame in pages) == [1, 8]
     assert overview.scale == 250_000
     assert all(frame.neighbours == {} for frame in pages)
@@ -174,7 +175,7 @@ def test_near_pieces_share_a_page_and_a_page_far_away_holds_the_lonely_one():
 @pytest.mark.parametrize("angle", [0, 20, 90])
 def test_a_piece_larger_than_a_page_is_spread_over_pages_that_overlap(angle):
     shape = shapely.affinity.rotate(shapely.box(X0, Y0, X0 + 2_400, Y0 + 120), angle)
-    frames = maps(group_frames(layer([shape])))
+    frames = maps(unit_frames(layer([shape])))
     assert len(frames) <= 9
     assert covered(frames, shape)
     # Whoever follows the piece finds each place at least the overlap away from the edge of some page.
@@ -185,7 +186,7 @@ def test_a_piece_larger_than_a_page_is_spread_over_pages_that_overlap(angle):
 
 def test_a_piece_that_only_just_fits_gets_a_page_of_its_own_without_margin():
     shape = shapely.box(X0 + 3, Y0 + 3, X0 + 500, Y0 + 440)
-    frames = maps(group_frames(layer([shape])))
+    frames = maps(unit_frames(layer([shape])))
     assert len(frames) == 1
     assert covered(frames, shape)
 
@@ -193,7 +194,7 @@ def test_a_piece_that_only_just_fits_gets_a_page_of_its_own_without_margin():
 def test_pages_are_read_from_north_to_south_and_west_to_east():
     at = [(0, 2_000), (1_000, 2_000), (0, 0), (1_000, 0)]
     shapes = [shapely.box(X0 + x, Y0 + y, X0 + x + 300, Y0 + y + 300) for x, y in at]
-    frames = maps(group_frames(layer(shapes)))
+    frames = maps(unit_frames(layer(shapes)))
     assert [frame.home_codes[0][-4:] for frame in frames] == ["0001", "0002", "0003", "0004"]
 
 
@@ -224,18 +225,18 @@ def test_a_group_without_pieces_gets_one_page_that_says_so():
         geometry=[shapely.box(X0, Y0 + 5_000, X0 + 90, Y0 + 5_090)],
         crs=ZONE_38,
     )
-    *first, empty = group_frames(pieces, groups, parcels=parcels)
+    *first, empty = unit_frames(pieces, groups, parcels=parcels)
     assert {frame.unit_name for frame in first} == {"一组"}
     assert (empty.kind, empty.unit_name, empty.pages, empty.piece_codes) == ("empty", "二组", 1, ())
     assert shapely.covers(frame_shapes([empty])[0], parcels.geometry.iloc[0])
-    (nowhere,) = group_frames(pieces, groups)[2:]
+    (nowhere,) = unit_frames(pieces, groups)[2:]
     assert np.isnan(nowhere.corners).all()
     assert frame_shapes([nowhere])[0].is_empty
 
 
 def test_a_county_without_any_piece_has_empty_pages_only():
     groups = pd.DataFrame({"group_code": ["14072510020001"], "group_name": ["一组"]})
-    assert [frame.kind for frame in group_frames(layer([]), groups)] == ["empty"]
+    assert [frame.kind for frame in unit_frames(layer([]), groups)] == ["empty"]
     assert sheet_frames(layer([])) == []
 
 
@@ -243,7 +244,7 @@ def test_a_piece_without_code_or_group_is_covered_all_the_same():
     pieces = layer([shapely.box(X0, Y0, X0 + 50, Y0 + 50), shapely.box(X0 + 900, Y0, X0 + 950, Y0 + 50)])
     pieces.loc[1, "piece_code"] = None
     pieces["group_code"] = [None, "14072510020001"]
-    frames = group_frames(pieces)
+    frames = unit_frames(pieces)
     assert [(frame.unit_code, frame.key) for frame in maps(frames)] == [
         ("", "未定组-02"),
         ("14072510020001", "14072510020001-02"),
@@ -257,14 +258,14 @@ def test_ten_thousand_pieces_of_one_group_take_seconds():
     x, y = X0 + chance.uniform(0, 8_000, 10_000), Y0 + chance.uniform(0, 8_000, 10_000)
     pieces = layer(shapely.box(x, y, x + chance.uniform(3, 80, 10_000), y + chance.uniform(3, 80, 10_000)))
     started = time.process_time()
-    frames = group_frames(pieces)
+    frames = unit_frames(pieces)
     assert time.process_time() - started < 20  # 3 s when the machine is free
     assert sum(len(frame.home_codes) for frame in frames) == 10_000
 
 
 def test_keys_name_files():
     pieces = layer([shapely.box(X0, Y0, X0 + 50, Y0 + 50)], ["1407/25:1?"])
-    assert {frame.key for frame in group_frames(pieces)} == {"1407_25_1_-01", "1407_25_1_-02"}
+    assert {frame.key for frame in unit_frames(pieces)} == {"1407_25_1_-01", "1407_25_1_-02"}
 
 
 @settings(max_examples=15, deadline=None)
@@ -355,14 +356,14 @@ def test_a_full_sheet_fits_its_paper_anywhere_in_the_country(latitude):
 def test_pieces_that_make_no_map_are_refused(change, error, word):
     pieces = layer([shapely.box(X0, Y0, X0 + 50, Y0 + 50)])
     with pytest.raises(error, match=word):
-        group_frames(change(pieces))
+        unit_frames(change(pieces))
 
 
 @pytest.mark.parametrize(
     ("ask", "error"),
     [
-        (lambda pieces: group_frames(pieces, paper="B5"), InputError),
-        (lambda pieces: group_frames(pieces, overlap_mm=120), InputError),
+        (lambda pieces: unit_frames(pieces, paper="B5"), InputError),
+        (lambda pieces: unit_frames(pieces, overlap_mm=120), InputError),
         (lambda pieces: sheet_frames(pieces, paper="A3"), InputError),
         (lambda pieces: sheet_frames(pieces, scale=3_000), CodeError),
     ],
@@ -375,7 +376,7 @@ def test_pages_that_cannot_be_are_refused(ask, error):
 
 def test_a_broken_outline_is_mended_not_lost():
     bow_tie = shapely.Polygon([(X0, Y0), (X0 + 60, Y0 + 60), (X0 + 60, Y0), (X0, Y0 + 60)])
-    frames = maps(group_frames(layer([bow_tie])))
+    frames = maps(unit_frames(layer([bow_tie])))
     assert covered(frames, shapely.make_valid(bow_tie))
     assert frames[0].home_codes == ("14072510020001-W-0001",)
 

@@ -13,7 +13,7 @@ from shapely.geometry import box
 
 from geo.area import mu
 from geo.errors import InputError, MismatchError, MissingDatumError
-from geo.sheets.frames import group_frames, sheet_frames
+from geo.sheets.frames import sheet_frames, unit_frames
 from geo.sheets.layout import LayoutSettings, layout, sheet_payload
 from geo.sheets.plan import PLANS, table_plan
 from geo.sheets.table import ABREAST, OF_AN_OVERVIEW, flow, head_mm
@@ -207,7 +207,7 @@ def test_the_word_for_the_unit_is_the_units(unit, words):
 
 
 def test_an_overview_sums_all_pieces_and_draws_the_pages():
-    land, pages = layers(*MIXED), group_frames(layers(*MIXED)["pieces"])
+    land, pages = layers(*MIXED), unit_frames(layers(*MIXED)["pieces"])
     page = layout(pages[0], land, tiles=pages)
     assert pages[0].kind == "overview"
     assert sum(total.count for total in page.totals) == len(MIXED)

@@ -475,3 +475,39 @@ def test_the_command_refuses_in_one_line(tmp_path):
         assert said.returncode == 2
         (line,) = [line for line in said.stderr.splitlines() if line.startswith("错误：")]
         assert named in line
+
+
+@pytest.mark.parametrize("other", ["group", "village"])
+def test_a_second_run_into_one_folder_is_refused_while_the_first_works(work, tmp_path, other):
+    refused = []
+
+    def meanwhile(_done, _total, _name):
+        if not refused:
+            with pytest.raises(OutputError, match="另一个任务正在写") as told:
+                made(work, tmp_path, by=other)
+            refused.append(told)
+
+    first = made(work, tmp_path, progress=meanwhile)
+    assert refused
+    assert len(first.errors) == 0
+    assert made(work, tmp_path, resume=True).made == 0
+
+
+def test_a_volume_that_a_unit_no_longer_has_does_not_lie_beside_its_new_ones(work, tmp_path):
+    made(work, tmp_path, settings=plain(pages=VOLUME + 1))
+    before = {path.name for path in tmp_path.rglob("*.pdf")}
+    made(work, tmp_path)
+    after = {path.name for path in tmp_path.rglob("*.pdf")}
+    assert any(name.endswith("_02.pdf") for name in before)
+    assert not any(name.endswith(("_01.pdf", "_02.pdf")) for name in after)
+
+
+def test_what_is_read_at_once_does_not_change_a_page(work, tmp_path, monkeypatch):
+    made(work, tmp_path / "some", settings=None)
+    monkeypatch.setattr("geo.sheets.unit._READ_MM2", 1.0)
+    made(work, tmp_path / "one", settings=None)
+    some, one = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).rglob("*.pdf")} for name in ("some", "one")
+    )
+    assert len(some) > 2
+    assert some == one
