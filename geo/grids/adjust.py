@@ -101,7 +101,7 @@ def adjust(  # noqa: PLR0913, a plan hangs on all of them
     graph, ends = _graph(land, nodes)
     band = (profile.lower, profile.upper)
     made = replanned(graph, before[nodes], band=band, effort=EFFORTS[budget], seed=seed)
-    if moved_price is not None:
+    if moved_price is not None and len(nodes):
         made = _priced(graph, ends, before[nodes], made, band, budget=budget, seed=seed, price=moved_price)
     labels = np.empty(len(before), dtype=np.int64)
     labels[nodes] = made.labels
@@ -217,7 +217,7 @@ def _graph(land: Land, nodes: Ints) -> tuple[Graph, Ints]:
         ends,
         None,
         land.centres[nodes],
-        land.sides[nodes],
+        land.sides[nodes] if len(nodes) else None,
         land.tolls,
         None if land.distances is None else land.distances[np.ix_(nodes, nodes)],
     )

@@ -95,6 +95,12 @@ def replanned(graph: Graph, old: Ints, *, band: Band, effort: Effort, seed: int 
     -------
     Moves
     """
+    if not len(old):
+        none = np.zeros(0, dtype=np.int64)
+        return Moves(
+            labels=none, old_of=none, sizes=none, moved=0, least_moved=0, flow_moved=0, misses=0,
+            least_misses=0, reasons=(),
+        )  # fmt: skip
     order = own_order(graph)
     known, first, ranked = np.unique(old[order], return_index=True, return_inverse=True)
     # old grids are numbered by their first nodes, so that neither order is seen

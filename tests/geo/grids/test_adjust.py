@@ -100,6 +100,23 @@ def test_exclusive_land_is_no_part_of_it():
     assert made.moved == made.grids.loc[~made.grids["is_exclusive"], "moved_in"].sum()
 
 
+def test_a_village_of_exclusive_land_alone_stays_as_it_is():
+    place, homes = some_homes(4)
+    made = adjust(land_of(place, homes, exclusive=range(4)), [3, 2, 1, 0], profile=NORM)
+    assert made.labels.tolist() == [0, 1, 2, 3]
+    assert made.grids["old"].tolist() == [3, 2, 1, 0]
+    assert (made.moved, made.misses, made.reasons) == (0, 0, ())
+
+
+def test_a_village_where_nobody_lives_is_one_grid_and_told_why():
+    place, homes = some_homes(4)
+    homes["households"] = 0
+    made = adjust(land_of(place, homes), [0, 0, 1, 2], profile=NORM)
+    assert made.labels.tolist() == [0, 0, 0, 0]
+    assert (made.moved, made.misses) == (0, NORM.lower)
+    assert [reason.kind for reason in made.reasons] == ["light_component"]
+
+
 def test_a_price_is_the_dial_between_moving_the_fewest_and_drawing_anew(land, old, made):
     def metres(labels):
         away = 0.0
