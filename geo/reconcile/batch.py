@@ -56,15 +56,21 @@ def batches(parcels: GeoDataFrame, villages: "pd.Series[str]", apart: Collection
     drawn = np.isfinite(bounds).all(axis=1)  # not so of missing and empty ones either
     files = file_names(parcels)
     issuers = issuer_codes(parcels)
-    rows = pd.DataFrame({"village": villages.to_numpy(), "file": files})
-    rows = rows[drawn & rows["village"].ne("").to_numpy(dtype=bool)]
     farmland = parcels["parcel_class"].isin(MEANT_TO_MATCH).to_numpy(dtype=bool)
     meant = _once(shapes, bounds, issuers, farmland)
     out: list[Batch] = []
-    for village, mine in rows.groupby("village", sort=True):
-        for name, part in mine.groupby(_files(mine["file"]), sort=True):
-            here = part.index.to_numpy(dtype=np.intp)
-            batch = Batch(str(village), str(name), here, here[meant[here]])
+    code, names = pd.factorize(villages.to_numpy(dtype=object), sort=True)
+    rows = np.flatnonzero(drawn)
+    rows = rows[np.argsort(code[rows], kind="stable")]
+    ends = np.searchsorted(code[rows], np.arange(len(names) + 1))
+    for village, begin, end in zip(names, ends[:-1], ends[1:], strict=True):
+        if not village or begin == end:
+            continue
+        mine = rows[begin:end]
+        name = _files(files[mine])
+        for one in np.unique(name):
+            here = mine[name == one]
+            batch = Batch(str(village), str(one), here, here[meant[here]])
             out += _taken_apart(batch, files, issuers, apart) if apart else [batch]
     return out
 
@@ -95,6 +101,8 @@ def beside(parcels: GeoDataFrame, villages: "pd.Series[str]", reach_m: float) ->
     codes = villages.to_numpy(dtype=object).copy()
     files = file_names(parcels)
     lost = drawn & (codes == "")
+    if not lost.any():
+        return pd.Series(codes, index=villages.index, dtype="str")
     for file in np.unique(files[lost].astype(str)):
         homeless = np.flatnonzero(lost & (files == file))
         settled = np.flatnonzero(drawn & (codes != "") & ~lost & (files == file))
@@ -132,16 +140,17 @@ def without(batch: Batch, gone: Rows) -> Batch:
     return batch._replace(rows=np.setdiff1d(batch.rows, gone), meant=np.setdiff1d(batch.meant, gone))
 
 
-def _files(files: "pd.Series[str]") -> "pd.Series[str]":
+def _files(files: Geometries) -> npt.NDArray[np.str_]:
     """File of each parcel of a village where it has several with enough parcels, else nothing."""
-    counts = files.value_counts()
-    if len(counts) == 1:
-        return pd.Series("", index=files.index)
-    several = [name for name in counts.index if counts[name] >= _LEAST_BATCH]
-    if len(several) < 2:  # noqa: PLR2004 - one file, or one and strays
-        return pd.Series("", index=files.index)
+    if len(set(files)) == 1:
+        return np.full(len(files), "", dtype=np.str_)
+    names, which, counts = np.unique(files.astype(np.str_), return_inverse=True, return_counts=True)
+    enough = counts >= _LEAST_BATCH
+    if np.count_nonzero(enough) < 2:  # noqa: PLR2004 - one file, or one and strays
+        return np.full(len(files), "", dtype=np.str_)
     # Strays of further files go with the largest.
-    return files.where(files.isin(several), max(several, key=lambda name: (counts[name], name)))
+    largest = max(np.flatnonzero(enough).tolist(), key=lambda at: (counts[at], names[at]))
+    return np.asarray(np.where(enough, names, names[largest])[which])
 
 
 def _once(

@@ -61,13 +61,11 @@ def edges(polygons: Geometries, step: float = _STEP_M, most: int | None = None) 
     count = np.ceil(length / step).astype(np.intp)
     until = np.cumsum(count)
     total = int(until[-1])
-    if most is None or total <= most:
-        side = np.repeat(np.arange(len(x)), count)
-        nth = np.arange(total) - (until - count)[side]
-    else:
+    which = np.arange(total)
+    if most is not None and total > most:
         which = np.linspace(0, total - 1, most).astype(np.intp)
-        side = np.searchsorted(until, which, side="right")
-        nth = which - (until - count)[side]
+    side = np.repeat(np.arange(len(x)), count)[which]
+    nth = which - (until - count)[side]
     ring = np.repeat(np.arange(len(size)), size)[side]
     share = (nth + 0.5) / count[side]
     east, north, length = east[side], north[side], length[side]

@@ -59,6 +59,8 @@ def with_their_file(
 
 def _main_files(found: Found, files: Geometries) -> list[str]:
     """File that most parcels of each batch came in; of several the first by name."""
+    if len(names := set(files)) == 1:
+        return [str(*names)] * len(found)
     counts = [pd.Series(files[batch.rows]).value_counts() for batch, _ in found]
     return [str(min(count.index[count == count.max()])) for count in counts]
 
