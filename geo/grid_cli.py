@@ -297,7 +297,7 @@ def summary(result: "Grids") -> dict[str, Any]:
     """What was made, in numbers."""
     rows = result.grid_villages
     ordinary = result.grids[result.grids["grid_kind"].eq("ORDINARY")]
-    gaps = rows.loc[rows["misses"].eq(0), "gap"]
+    gaps = rows.loc[rows["misses"].eq(0), "gap"].dropna()
     return {
         "villages": len(rows),
         "households": int(result.households["households"].sum()),
