@@ -251,9 +251,12 @@ def _label_texts(layout: Layout, entry: Entry) -> list[Text]:
 def _message(layout: Layout) -> list[Text]:
     if not layout.message:
         return []
+    size = layout.plan.title_pt * 1.5
     x, y = layout.place.frame_mm.mean(axis=0).tolist()
+    if layout.ticks:  # over land: above it, where it hides least
+        y = float(layout.place.frame_mm[:, 1].max()) - 2 * size * MM_PER_PT
     pen = Pen(measure=layout.measure)
-    return [pen.text(layout.message, x, y, layout.plan.title_pt * 1.5, anchor="middle", halo_mm=1.0)]
+    return [pen.text(layout.message, x, y, size, anchor="middle", halo_mm=1.0)]
 
 
 def _registration(layout: Layout) -> Registration | None:

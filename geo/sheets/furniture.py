@@ -40,7 +40,9 @@ def margin(layout: Layout) -> list[Item]:
         *_neat_lines(layout),
         *_coordinates(layout, pen),
         *_head(layout, pen),
-        *(_index(layout, pen) if not layout.tiles else ()),
+        *(
+            _index(layout, pen) if layout.neighbours else ()
+        ),  # a page that stands alone has no place among others
         *_foot(layout, pen),
     ]
 
@@ -52,7 +54,10 @@ def column(layout: Layout, frame: Frame) -> list[Item]:
     if frame.kind == "overview":
         items += _summary(layout, pen)
     elif frame.kind == "empty":
-        items += _areas_table(layout, pen, layout.plan.table_top)
+        items += _areas_table(layout, pen, layout.plan.table_top - layout.plan.row_mm)
+        left, top, wide = layout.plan.column_left, layout.plan.table_top, layout.plan.column_width
+        box = (left, top - layout.plan.row_mm, left + wide, top)
+        items.append(pen.cell(layout.finding, box, layout.plan.text_pt * 1.3, bold=True))
     return items
 
 
@@ -227,8 +232,14 @@ def _foot(layout: Layout, pen: Pen) -> list[Item]:
         ]
     middle = (left + left_part + right - right_part) / 2 - 3
     level, size = first - plan.text_pt * 0.2, plan.number_pt * 1.2
-    items.append(pen.text(f"1:{layout.place.scale}", middle, level, size, anchor="middle", bold=True))
+    if layout.unmarked:
+        told = f"图上注不下 {layout.unmarked} 块，见表中序号带*者；可另出更大比例尺的图"
+        room = wide - left_part - right_part - 12
+        items.append(
+            pen.text(told, middle, first - 3 * plan.line_mm, plan.text_pt, anchor="middle", width=room)
+        )
     if layout.place.crs is not None and layout.ticks:
+        items.append(pen.text(f"1:{layout.place.scale}", middle, level, size, anchor="middle", bold=True))
         items += _scale_bar(layout, pen, middle, first - plan.number_pt * 0.55 - 2.2)
         items += _north(layout, pen, right - right_part - 6, bottom - 1)
     return items
@@ -284,7 +295,7 @@ def _legend(layout: Layout, pen: Pen) -> list[Item]:
         items += _swatch(boxes[n], name)
     others = (
         ("细条（田坎、沟、路）", PIECES["UNCONFIRMED", "STRIP"]),
-        ("碎屑（界线不一致）", PIECES["UNCONFIRMED", "SLIVER"]),
+        ("碎屑（界线不一致的窄缝）", PIECES["UNCONFIRMED", "SLIVER"]),
         ("已确权承包地块", LINES["parcels"]),
         ("耕地图斑界", LINES["patches"]),
         ("邻接单位图块", LINES["others"]),

@@ -150,6 +150,25 @@ class Layout:
         """How many further pages the tables need."""
         return sheets_of(self.parts)
 
+    @property
+    def unmarked(self) -> int:
+        """Blocks that stand in the table alone, for the map is too full to name them."""
+        return sum(entry.how == "table" and entry.piece_shape == "BLOCK" for entry in self.entries)
+
+    @property
+    def finding(self) -> str:
+        """What a page without pieces certifies."""
+        areas = dict(self.balance)
+        titles = schema.titles("balance")
+        farmland, covered = (areas.get(titles[name], 0.0) for name in ("farmland_m2", "covered_m2"))
+        if not self.message:
+            return ""
+        if farmland == 0:
+            return f"{self.message}：没有参加比对的集体耕地"
+        if covered == farmland:
+            return f"{self.message}：集体耕地 {float(mu(farmland)):.2f} 亩全部已确权"
+        return self.message
+
 
 def layout(
     frame: Frame,
@@ -202,9 +221,10 @@ def layout(
     unit_names = _unit_names(layers)
     entries: tuple[Entry, ...] = ()
     names: tuple[Name, ...] = ()
-    if frame.kind == "map":
+    if frame.kind != "overview":
         adjoining = _adjoining_land(frame, (found, shapes), parcels, villages)
         names = _names(adjoining, unit_names, own, place.frame_mm, plan, measure)
+    if frame.kind == "map":
         labels = _labels(rows, own, names, place.frame_mm, chosen.labels, measure)
         entries = _entries(rows, labels, _page_remarks(frame, rows, tiles))
     placed = bool(np.isfinite(frame.corners).all()) and place.crs is not None

@@ -41,7 +41,8 @@ class Painter:
         """Pages of a frame, among the frames of its unit, and what is lacking on them."""
         page = layout(frame, layers, settings=self.settings, tiles=unit, measure=measure)
         image, note = self._photo(frame, page)
-        return compose(frame, page, image), note
+        full = f"{page.unmarked} 块图上注不下，只列在表中（序号带*）" if page.unmarked else ""
+        return compose(frame, page, image), "；".join(filter(None, [note, full]))
 
     def _photo(self, frame: Frame, page: Layout) -> tuple[Photo | None, str]:
         """The photo under a map; an overview has none, for at its scale it would hide more than it shows."""

@@ -19,7 +19,7 @@ ROW_CODES: Final = 12  # so many blocks or fewer have a bar code each
 CODE_ROW_MM: Final = 13.5
 TITLES: Final = {
     "blocks": "图块面积表",
-    "rest": "细条、碎屑面积表（只参加面积平衡）",
+    "rest": "细条、碎屑面积表（只参加面积平衡；连成一片的窄缝是一个碎屑，面积为各缝之和）",
     "elsewhere": "邻页图块（在所注页填写）",
     "places": "图块所在页（细条、碎屑见各页）",
 }
