@@ -8,7 +8,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import geopandas as gpd
 import pandas as pd
@@ -19,13 +19,13 @@ from geo.errors import InputError
 from geo.exchange import read
 from geo.exchange.grid_file import read_grids
 from geo.exchange.household_file import read_households
-from geo.findings import joined
+from geo.findings import gather, joined
 from geo.grids import Grids, GridSettings, Profile, adjust_grids, norm_costs, partition
 from geo.grids.check import check_grids
 from geo.grids.compare import Comparison, compare
 from geo.grids.households import from_contractors, households
 from geo.grids.split import BudgetName
-from geo.provenance import Run, hashes
+from geo.provenance import Run, content, hashes
 from geo.schema import GRID_FINDINGS, GRID_LAYERS
 from geo.workers import Tell
 
@@ -38,6 +38,9 @@ LINE_KINDS: Final = {
     "河流": "river",
     "围墙": "wall",
 }
+_SITE_NAMES: Final = ("name", "名称", "单位名称", "网格名称", "mc", "dwmc", "wgmc")
+_GIVEN: Final = ("household_key", "village_code", "group_code", "households", "geometry")  # not what we make
+_COUNTY: Final = ("grid_villages_overlap", "grid_village_unusable")  # told of all villages by every run
 _COMPUTING: Final = ("numba",)
 
 
@@ -71,6 +74,7 @@ class GridLayers:
     grids: gpd.GeoDataFrame | None
     findings: tuple[pd.DataFrame, ...]
     files: dict[str, dict[str, str]] = field(default_factory=dict)  # content of files by role
+    stored: bool = False  # homes are those of the workspace: what was wrong with them is told there
 
     def layers(self) -> dict[str, gpd.GeoDataFrame | None]:
         """What helps to divide, by name."""
@@ -97,36 +101,39 @@ def read_grid_layers(inputs: GridInputs, work: Path) -> GridLayers:
     GeoError
         If a file cannot be read or does not belong to the same county.
     """
+    if work.suffix.lower() != ".gpkg":
+        raise InputError(f"成果文件 {work} 应以 .gpkg 结尾")
     held = workspace.open(work) if work.exists() else None
     readings: dict[str, read.Reading] = {}
     near: gpd.GeoDataFrame | None = None
     if held is not None:
-        stored = held.read("villages")
-        near = gpd.GeoDataFrame(stored) if len(stored) else None
+        known = held.read("villages")
+        near = gpd.GeoDataFrame(known) if len(known) else None
     if inputs.survey is not None:
         readings["survey"] = read.survey(inputs.survey, near=near)
         near = readings["survey"].table if near is None else near
     if inputs.villages is not None:
         readings["villages"] = read.villages(inputs.villages, near=near)
         villages = readings["villages"].table
-    elif held is not None and near is not None and len(held.read("villages", geometry=False)):
-        villages = gpd.GeoDataFrame(held.read("villages"))
+    elif held is not None and len(known):
+        villages = gpd.GeoDataFrame(known)
     else:
         raise InputError(f"没有村界：工作区 {work} 里没有，请用 --villages 给出村级调查区 CJDCQ")
     if inputs.groups is not None:
         readings["groups"] = read.groups(inputs.groups, near=villages)
     groups = readings["groups"].table if "groups" in readings else None
     survey = readings["survey"].table if "survey" in readings else None
-    source = _source(inputs, held, villages, readings)
-    if isinstance(source, pd.DataFrame) and "household_key" in source and "located_by" in source:
-        homes, notes = gpd.GeoDataFrame(source), []
+    source = _source(inputs, villages, readings)
+    notes: list[pd.DataFrame] = []
+    if source is None:
+        homes = _stored(held)
     else:
         placed = households(source, villages, groups=groups, residential=survey)
         homes, notes = placed.points, [placed.findings]
     lines, exclusive = _lines(inputs, villages, readings), None
     if inputs.exclusive is not None:
         readings["exclusive"] = read.vector(inputs.exclusive)
-        exclusive = readings["exclusive"].table.to_crs(villages.crs)
+        exclusive = _sites(readings["exclusive"].table.to_crs(villages.crs))
     if inputs.grids is not None:
         readings["grids"] = read_grids(inputs.grids, near=villages)
     return GridLayers(
@@ -138,17 +145,16 @@ def read_grid_layers(inputs: GridInputs, work: Path) -> GridLayers:
         exclusive=exclusive,
         grids=readings["grids"].table if "grids" in readings else None,
         findings=(*(reading.findings for reading in readings.values()), *notes),
-        files={role: hashes(reading.files) for role, reading in readings.items()},
+        files={role: hashes(reading.files) for role, reading in readings.items()}
+        | ({"households": {"workspace": content(homes, _GIVEN)}} if source is None else {}),
+        stored=source is None,
     )
 
 
 def _source(
-    inputs: GridInputs,
-    held: workspace.Workspace | None,
-    villages: gpd.GeoDataFrame,
-    readings: dict[str, read.Reading],
-) -> Any:  # noqa: ANN401 - houses as read, or the homes of the workspace
-    """Houses from their file, else from the workspace, else the contractors."""
+    inputs: GridInputs, villages: gpd.GeoDataFrame, readings: dict[str, read.Reading]
+) -> gpd.GeoDataFrame | None:
+    """Houses from their file, else the contractors; None if neither is given."""
     if inputs.households is not None:
         reading = read_households(inputs.households, near=villages, crs=inputs.households_crs)
         readings["households"] = reading
@@ -156,15 +162,31 @@ def _source(
     if inputs.parcels is not None:
         parcels = read.parcels(inputs.parcels, near=villages)
         readings["parcels"] = parcels
-        holders = parcels.contractors if len(parcels.contractors) else parcels.rights
-        return from_contractors(holders, parcels=parcels.table, villages=villages)
+        if not len(parcels.contractors):
+            raise InputError(
+                f"{inputs.parcels.name} 里没有承包方（CBF），推不出住户：请用 --households 给出住户"
+            )
+        return from_contractors(parcels.contractors, parcels=parcels.table, villages=villages)
+    return None
+
+
+def _stored(held: workspace.Workspace | None) -> gpd.GeoDataFrame:
+    """Homes of the workspace."""
     if held is not None and "households" in held.layers:
         homes = held.read("households")
         if len(homes):
-            return homes
+            return gpd.GeoDataFrame(homes)
     raise InputError(
         "没有住户：请用 --households 给出房屋面、住户点或住户表；没有时可用 --parcels 给出确权成果"
     )
+
+
+def _sites(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Exclusive sites with the column ``name``."""
+    words = {str(column).casefold(): column for column in table.columns}
+    column = next((words[word] for word in _SITE_NAMES if word in words), None)
+    names = "" if column is None else table[column].astype("str").fillna("").str.strip()
+    return table.assign(name=names)
 
 
 def _lines(
@@ -371,20 +393,50 @@ def previous_grids(target: Path) -> dict[str, pd.DataFrame] | None:
 
 
 def keep(target: Path, result: Grids, layers: GridLayers, *, what: Mapping[str, object]) -> None:
-    """Write grids into a workspace that is held alone, beside what else is in it."""
+    """Write grids into a workspace that is held alone, beside what else is in it.
+
+    Findings of an earlier run stay where this one has not looked: those of villages it
+    left out, and of homes it took as they stood.
+    """
     described: dict[str, dict[str, object]] = {role: {"files": files} for role, files in layers.files.items()}
     run = Run.of({**described, "grids": dict(what)}, result.settings_json(), more=_COMPUTING)
     tables = result.tables()
-    found = result.findings.copy()
-    found["finding_id"] = [f"{GRID_FINDINGS}{text[1:]}" for text in found["finding_id"]]
     if not target.exists():
-        tables |= {"villages": layers.villages, "findings": found, "runs": run.after(None)}
+        tables |= {
+            "villages": layers.villages,
+            "findings": _numbered(result.findings),
+            "runs": run.after(None),
+        }
         workspace.write(target, tables, crs=layers.villages.crs)
         return
     held = workspace.open(target)
-    others = held.read("findings")
-    others = others[~others["finding_id"].str.startswith(GRID_FINDINGS)]
-    tables["findings"] = joined([others, found.to_crs(held.crs)])
+    for name, table in tables.items():
+        if isinstance(table, gpd.GeoDataFrame):
+            tables[name] = table.to_crs(held.crs)
+    before = held.read("findings")
+    ours = before["finding_id"].str.startswith(GRID_FINDINGS)
+    old = before[ours & _unseen(before, result, layers)]
+    tables["findings"] = joined(
+        [
+            before[~ours],
+            _numbered(gather([old, tables["findings"]], held.crs) if len(old) else tables["findings"]),
+        ]
+    )
     tables["runs"] = run.after(held.read("runs"))
+    if not len(held.read("patches", geometry=False)):  # of grids alone: villages are those they were drawn in
+        tables["villages"] = layers.villages.to_crs(held.crs)
     rest = {layer: held.read(layer) for layer in held.layers if layer not in tables}
     workspace.write(target, {**rest, **tables}, crs=held.crs)
+
+
+def _unseen(found: pd.DataFrame, result: Grids, layers: GridLayers) -> "pd.Series[bool]":
+    """Findings of an earlier run that this one could not make again."""
+    of_homes = found["rule"].str.startswith("household_") | found["layer"].eq("household_file")
+    elsewhere = found["rule"].str.startswith("grid_") & ~found["rule"].isin(_COUNTY)
+    elsewhere &= found["village_code"].notna() & ~found["village_code"].isin(result.villages)
+    return (of_homes if layers.stored else of_homes & False) | elsewhere
+
+
+def _numbered(found: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Findings under numbers of grids."""
+    return found.assign(finding_id=[f"{GRID_FINDINGS}{text[1:]}" for text in found["finding_id"]])

@@ -305,7 +305,9 @@ def _reconciled(  # noqa: PLR0913 - as `reconcile_files`
             raise
     with clock.stage("write"):
         say("写入成果…")
-        tables = result.tables() | _kept(target, previous, result.findings)
+        tables = result.tables()
+        bare = not len(tables["villages"])
+        tables |= _kept(target, previous, result.findings, bare=bare)
         tables["runs"] = run.after(None if previous is None else previous["runs"])
         workspace.write(target, tables, crs=result.patches.crs)
     checkpoint.drop()
@@ -313,7 +315,7 @@ def _reconciled(  # noqa: PLR0913 - as `reconcile_files`
 
 
 def _kept(
-    target: Path, previous: dict[str, pd.DataFrame] | None, found: gpd.GeoDataFrame
+    target: Path, previous: dict[str, pd.DataFrame] | None, found: gpd.GeoDataFrame, *, bare: bool
 ) -> dict[str, pd.DataFrame]:
     """Layers of grids, which this work does not make, and their findings behind those of this run."""
     if previous is None:
@@ -321,6 +323,8 @@ def _kept(
     before = workspace.open(target)
     layers = (*(layer for layer in GRID_LAYERS if layer in before.layers), "findings")
     kept = {layer: before.read(layer) for layer in layers}
+    if bare and len(kept.get("grids", ())):  # nobody gave any villages: those that grids were drawn in
+        kept["villages"] = before.read("villages")
     for layer, table in kept.items():
         if isinstance(table, gpd.GeoDataFrame) and found.crs is not None and table.crs != found.crs:
             kept[layer] = table.to_crs(found.crs)

@@ -71,6 +71,16 @@ def hashes(paths: Sequence[Path]) -> dict[str, str]:
     return files
 
 
+def content(table: pd.DataFrame, columns: Sequence[str]) -> str:
+    """Content (SHA-256) of some columns of a table, in the order of its rows."""
+    digest = hashlib.sha256()
+    for name in columns:
+        values = table[name]
+        texts = shapely.to_wkb(values, hex=True) if name == "geometry" else values.astype("str").fillna("")
+        digest.update("\x1f".join([name, *("" if text is None else text for text in texts)]).encode())
+    return digest.hexdigest()
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

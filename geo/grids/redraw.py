@@ -9,14 +9,13 @@ import shapely
 
 from geo.errors import InputError
 from geo.grids.adjust import Adjusted, adjust, norm_curve
-from geo.grids.grid_code import code_fault
 from geo.grids.inherit import old_of_units
 from geo.grids.kernel import Ints
 from geo.grids.outline import TOLERANCE, outline
 from geo.grids.profiles import Profile
 from geo.grids.reasons import part_reasons
 from geo.grids.units import Land
-from geo.grids.village import Drawn, GridSettings, Place, codes_of, land_of, told
+from geo.grids.village import Drawn, GridSettings, Place, codes_of, is_code, land_of, told
 
 
 def redraw(place: Place, settings: GridSettings) -> Drawn:
@@ -55,10 +54,7 @@ def redraw(place: Place, settings: GridSettings) -> Drawn:
     change = made.grids["change"].to_numpy(dtype=object)
     if place.grids is not None and len(place.grids):
         shapes = _verbatim(shapes, place.grids, np.where(change == "KEPT", heir, -1))
-    code = [
-        names[at] if at >= 0 and not code_fault(names[at]) and names[at][:12] == place.code else None
-        for at in heir
-    ]
+    code = [names[at] if at >= 0 and is_code(names[at], place) else None for at in heir]
     parts = int((~made.grids["is_exclusive"].to_numpy(dtype=bool)).sum())
     sizes = made.grids["households"].to_numpy(dtype=np.int64)[:parts]
     open_ = np.flatnonzero(labels < parts)
@@ -68,18 +64,21 @@ def redraw(place: Place, settings: GridSettings) -> Drawn:
         for key, unit in zip(place.homes["household_key"], land.home_unit, strict=True)
         if old[unit] >= 0
     }
-    place = replace(place, before=before, issued=(*place.issued, *names))
+    own = [name for name in names if is_code(name, place)]
+    place = replace(place, before=before, issued=tuple(sorted({*place.issued, *own})))
+    codes = codes_of(place, shapes, code)
     return told(
         place,
         land,
         settings,
         labels=labels,
         shapes=shapes.assign(
-            grid_code=codes_of(place, shapes, code),
+            grid_code=codes,
             change=change,
             reason=[*reasons, *[""] * (len(shapes) - parts)],
         ),
         row=_adjusted_row(place, land, made, settings),
+        came={new: names[at] for new, at in zip(codes, heir, strict=True) if at >= 0},
         notes=notes,
     )
 
@@ -103,10 +102,6 @@ def _standing(place: Place, settings: GridSettings) -> tuple[Land, list[str], In
     land = land_of(place, settings)
     names, old = _old_by_homes(place, land)
     return land, names, old, []
-
-
-def _is_code(name: str, place: Place) -> bool:
-    return not code_fault(name) and name[:12] == place.code
 
 
 def _old_names(grids: gpd.GeoDataFrame) -> list[str]:

@@ -11,11 +11,16 @@ import pandas as pd
 import shapely
 
 from geo import schema
+from geo.codes import is_digits
 from geo.errors import InputError, MismatchError
 from geo.findings import findings, gather
+from geo.grids.former import former_of, history
+from geo.grids.grid_code import code_fault
 from geo.grids.profiles import Profile
 from geo.grids.redraw import costs, redraw
-from geo.grids.village import Drawn, GridSettings, Place, draw
+from geo.grids.village import EXCLUSIVE, MICRO, Drawn, GridSettings, Place, draw
+from geo.standards import code_list
+from geo.topology import is_polygonal, repair
 from geo.workers import Tell, cores, spread
 
 _TOUCH_M: Final = 1.0  # villages' borders are drawn twice: grids are neighbours that share this much of one
@@ -33,6 +38,7 @@ class Grids:
     grid_lineage: pd.DataFrame
     findings: gpd.GeoDataFrame
     settings: GridSettings
+    villages: tuple[str, ...] = ()  # codes of those divided in this run; the others are as they were
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Layers by name, as a workspace keeps them; findings are those of grids only."""
@@ -130,7 +136,8 @@ def adjust_grids(  # noqa: PLR0913 - every layer a county may have, by name
         As `partition` takes them.
     grids : GeoDataFrame of polygons, layer ``grids`` or ``grid_file``, optional
         Those of ``previous`` if None. Where a village has none, the ``grid_code``
-        of its homes tells which grids there are.
+        of its homes tells which grids there are. Its exclusive grids (``grid_kind``)
+        stay so where ``exclusive`` is not given.
 
     Returns
     -------
@@ -225,13 +232,13 @@ def places_of(
     InputError
         If no village is left.
     """
-    whole = _whole(villages)
-    notes = [_overlaps(whole)]
+    whole, unusable = _whole(villages)
+    notes = [unusable, _overlaps(whole)]
     chosen = whole[_wanted(whole["village_code"], only)]
     if chosen.empty:
         asked = "、".join(only) or "全部"
         raise InputError(f"没有可划网格的村（要求：{asked}）：请核对村界和村代码")
-    before, issued = _before(previous)
+    former = former_of(previous)
     homes = homes.sort_values("household_key", kind="stable")
     by_village = homes.groupby("village_code").indices
     tables = {name: table for name, table in extra.items() if table is not None and len(table)}
@@ -241,12 +248,16 @@ def places_of(
         code = str(village["village_code"].iloc[0])
         own = homes.iloc[by_village.get(code, [])].reset_index(drop=True)
         near = {name: _in(table, village, code) for name, table in tables.items()}
+        before = _grids_of(own, former.grid)
+        codes = {*former.codes, *(grid for grid in before.values() if not code_fault(grid))}
         places.append(
             Place(
                 village=village,
                 homes=own,
-                before=_grids_of(own, before),
-                issued=tuple(sorted(grid for grid in issued if grid[:12] == code)),
+                before=before,
+                micro={key: former.micro[key] for key in own["household_key"] if key in former.micro},
+                issued=tuple(sorted(grid for grid in codes if grid[:12] == code)),
+                bare={grid: shape for grid, shape in former.bare.items() if grid[:12] == code},
                 **near,
             )
         )
@@ -281,12 +292,13 @@ def gathered(
     grids: list[pd.DataFrame] = [part.grids for part in drawn]
     rows = [part.row for part in drawn]
     lineage = [part.lineage for part in drawn]
-    rest = homes[~homes["village_code"].isin(done)]
-    history = None
+    # What a file says of grids that are not there is no code of ours.
+    rest = homes[~homes["village_code"].isin(done)].assign(grid_code=None, micro_code=None)
+    before = None
     if previous is not None:
         grids.append(_others(previous, "grids", done))
         rows.append(_others(previous, "grid_villages", done))
-        history = previous.get("grid_lineage")
+        before = previous.get("grid_lineage")
         codes = previous["households"].set_index("household_key")
         rest = rest.assign(
             **{name: rest["household_key"].map(codes[name]) for name in ("grid_code", "micro_code")}
@@ -296,15 +308,26 @@ def gathered(
     together = gpd.GeoDataFrame(pd.concat(grids, ignore_index=True), geometry="geometry", crs=crs)
     together = _with_outer_neighbours(together.sort_values("grid_code", ignore_index=True))
     table = schema.conform(pd.concat(rows, ignore_index=True), "grid_villages")
+    issued = {str(part.row["village_code"].iloc[0]): part.issued for part in drawn}
+    past = history(
+        before,
+        pd.concat(lineage, ignore_index=True),
+        issued=issued,
+        stood=() if previous is None else previous["grids"]["grid_code"].tolist(),
+        standing=together["grid_code"].tolist(),
+    )
+    keys = ["edition", "village_code", "new_code", "old_code"]
+    past = schema.conform(past, "grid_lineage").sort_values(keys, ignore_index=True, na_position="first")
     return Grids(
         grids=together,
         households=gpd.GeoDataFrame(people, geometry="geometry", crs=crs)[
             [*schema.column_names("households"), "geometry"]
         ],
         grid_villages=table.sort_values("village_code", ignore_index=True),
-        grid_lineage=_history(history, pd.concat(lineage, ignore_index=True)),
+        grid_lineage=past,
         findings=gather([*notes, *(part.findings for part in drawn)], crs),
         settings=settings,
+        villages=tuple(sorted(done)),
     )
 
 
@@ -320,8 +343,11 @@ def _with_grids(  # noqa: PLR0913 - as `adjust_grids`
     """Villages that have grids, and findings on those that have none."""
     if grids is None and previous is not None:
         held = gpd.GeoDataFrame(previous["grids"])
-        grids = held[held["grid_kind"].ne("MICRO")]
+        grids = held[held["grid_kind"].ne(MICRO)]
     layers = {**extra, "grids": grids}
+    if extra["exclusive"] is None and grids is not None and "grid_kind" in grids:
+        sites = grids[grids["grid_kind"].isin([EXCLUSIVE, code_list("grid_kind")[EXCLUSIVE]])]
+        layers["exclusive"] = sites.assign(name=sites["grid_name"])
     _one_system(villages, {"households": homes, **layers})
     places, notes = places_of(homes, villages, layers, previous=previous, only=only)
     able = [place for place in places if place.before or (place.grids is not None and len(place.grids))]
@@ -349,21 +375,39 @@ def _one_system(villages: gpd.GeoDataFrame, layers: Mapping[str, gpd.GeoDataFram
             raise MismatchError(f"{name} 的坐标系与村界不同：请先转换到 {villages.crs.name}")
 
 
-def _whole(villages: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """One row a village, in order of code."""
-    held = villages[~(villages.geometry.is_empty | villages.geometry.isna())]
+def _whole(villages: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
+    """One row a village, in order of code, and what cannot be divided."""
+    given = villages.geometry.to_numpy()
+    shapes = np.full(len(given), None, dtype=object)
+    areas = is_polygonal(given)
+    shapes[areas] = repair(given[areas]).fixed
+    land = is_polygonal(shapes) & (shapely.area(shapes) > 0)
+    numbers = villages["village_code"].fillna("").astype("str")
+    good = land & is_digits(numbers, 12).to_numpy()
+    bad = villages[~good]
+    names = bad["village_name"].fillna("").where(bad["village_name"].fillna("").ne(""), "未命名")
+    messages = [
+        f"{name}（代码 {code or '空'}）{'没有面' if not is_land else '的代码不是 12 位数字'}，未划网格"
+        for name, code, is_land in zip(names, numbers[~good], land[~good], strict=True)
+    ]
+    notes = findings(
+        "grid_village_unusable", messages, layer="villages", rows=bad, row_code=numbers[~good].tolist()
+    )
+    held = villages[good].set_geometry(
+        gpd.GeoSeries(shapes[good], index=villages.index[good], crs=villages.crs)
+    )
     rows = [
         (code, part["village_name"].dropna().min(), shapely.union_all(part.geometry.to_numpy()))
         for code, part in held.groupby("village_code", sort=True)
     ]
     table = pd.DataFrame(rows, columns=["village_code", "village_name", "geometry"])
-    return gpd.GeoDataFrame(table, geometry="geometry", crs=villages.crs)
+    return gpd.GeoDataFrame(table, geometry="geometry", crs=villages.crs), notes
 
 
 def _overlaps(villages: gpd.GeoDataFrame) -> pd.DataFrame:
     """Villages that lie on one another."""
     shapes = np.asarray(villages.geometry.to_numpy())
-    a, b = villages.sindex.query(shapes, predicate="overlaps")
+    a, b = villages.sindex.query(shapes, predicate="intersects")
     a, b = a[a < b], b[a < b]
     shared = shapely.intersection(shapes[a], shapes[b])
     large = shapely.area(shared) > _OVERLAP_M2
@@ -383,17 +427,20 @@ def _wanted(codes: "pd.Series[str]", only: Collection[str]) -> "pd.Series[bool]"
 
 def _in(table: gpd.GeoDataFrame, village: gpd.GeoDataFrame, code: str) -> gpd.GeoDataFrame:
     """Rows of a layer that belong to a village by its code, else by place."""
+    shape = village.geometry.iloc[0]
+    near = np.zeros(len(table), dtype=bool)
+    near[table.sindex.query(shape, predicate="intersects")] = True
+    if "grid_code" in table:  # of grids not those that only touch
+        near[near] = shapely.intersects(shape, shapely.point_on_surface(table.geometry.to_numpy()[near]))
     for column in ("location_unit_code", "group_code", "village_code"):
         if column in table:
-            own = table[column].fillna("").astype(str).str[:12].eq(code)
+            told = table[column].fillna("").astype("str").str[:12].to_numpy(dtype=object)
+            own = told == code
             if own.any():
-                return table[own.to_numpy()].reset_index(drop=True)
-    shape = village.geometry.iloc[0]
-    hits = np.sort(table.sindex.query(shape, predicate="intersects"))
-    near = table.iloc[hits]
-    if "grid_code" in table:  # of grids not those that only touch
-        near = near[shapely.intersects(shape, shapely.point_on_surface(near.geometry.to_numpy()))]
-    return near.reset_index(drop=True)
+                # Somebody who draws grids does not fill in every cell.
+                rows = own | (near & (told == "")) if "grid_code" in table else own
+                return table[rows].reset_index(drop=True)
+    return table[near].reset_index(drop=True)
 
 
 def _grids_of(homes: gpd.GeoDataFrame, before: Mapping[str, str]) -> dict[str, str]:
@@ -403,31 +450,9 @@ def _grids_of(homes: gpd.GeoDataFrame, before: Mapping[str, str]) -> dict[str, s
     return {**pairs, **{key: before[key] for key in homes["household_key"] if key in before}}
 
 
-def _before(previous: Mapping[str, pd.DataFrame] | None) -> tuple[dict[str, str], set[str]]:
-    """The grid each household was in, and all codes ever given out."""
-    if previous is None:
-        return {}, set()
-    held = previous["households"].dropna(subset=["grid_code"])
-    lineage = previous["grid_lineage"]
-    codes = {*previous["grids"]["grid_code"], *lineage["old_code"].dropna(), *lineage["new_code"].dropna()}
-    return dict(zip(held["household_key"], held["grid_code"], strict=True)), codes
-
-
 def _others(previous: Mapping[str, pd.DataFrame], layer: str, done: set[str]) -> pd.DataFrame:
     table = previous[layer]
     return table[~table["village_code"].isin(done)]
-
-
-def _history(before: pd.DataFrame | None, now: pd.DataFrame) -> pd.DataFrame:
-    """Lineage with this edition's rows behind; a village in which nothing changed adds none."""
-    other = now["change"].ne("KEPT") | now["old_code"].ne(now["new_code"])
-    new = now[now["village_code"].isin(now.loc[other, "village_code"])]
-    last = 0 if before is None or before.empty else int(before["edition"].max())
-    new = new.assign(edition=last + 1)
-    parts = [table for table in (before, new) if table is not None and len(table)]
-    table = pd.concat(parts, ignore_index=True) if parts else now
-    keys = ["edition", "village_code", "new_code", "old_code"]
-    return schema.conform(table.sort_values(keys, ignore_index=True, na_position="first"), "grid_lineage")
 
 
 def _with_outer_neighbours(grids: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
@@ -449,7 +474,7 @@ def _with_outer_neighbours(grids: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
         near.setdefault(i, set()).add(j)
         near.setdefault(j, set()).add(i)
     texts = [
-        ";".join(sorted({*filter(None, text.split(";")), *near.get(code, ())}))
+        ";".join(sorted({*(one for one in text.split(";") if one[:12] == code[:12]), *near.get(code, ())}))
         for code, text in zip(grids["grid_code"], grids["neighbours"].fillna(""), strict=True)
     ]
     return grids.assign(neighbours=texts)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import geopandas as gpd
 import numpy as np
@@ -10,7 +10,8 @@ import pandas as pd
 
 from geo import schema
 from geo.findings import findings, joined
-from geo.grids.grid_code import grid_codes, grid_names
+from geo.grids.former import same_land
+from geo.grids.grid_code import MICRO_DIGITS, code_fault, grid_codes, grid_names
 from geo.grids.kernel import Ints
 from geo.grids.outline import outline
 from geo.grids.profiles import PROFILES, Profile
@@ -47,7 +48,9 @@ class Place:
     exclusive: gpd.GeoDataFrame | None = None
     grids: gpd.GeoDataFrame | None = None  # those it has already
     before: Mapping[str, str] = field(default_factory=dict)  # grid each household_key was in
+    micro: Mapping[str, str] = field(default_factory=dict)  # and its micro-grid
     issued: tuple[str, ...] = ()  # codes of grids that were ever given out here
+    bare: Mapping[str, Any] = field(default_factory=dict)  # shapes of earlier grids without homes, by code
 
     @property
     def code(self) -> str:
@@ -70,6 +73,7 @@ class Drawn:
     row: pd.DataFrame  # layer ``grid_villages``
     lineage: pd.DataFrame
     findings: pd.DataFrame
+    issued: tuple[str, ...] = ()  # codes that were given out before
 
 
 def divided(land: Land, nodes: Ints, profile: Profile, *, budget: BudgetName, seed: int) -> Split:
@@ -145,7 +149,7 @@ def draw(place: Place, settings: GridSettings) -> Drawn:
     parts = len(split.sizes)
     labels[closed] = parts + np.arange(int(closed.sum()))
     shapes = outline(land, labels, village=place.village)
-    kept = _same_homes(place, land, labels, len(shapes))
+    kept = _kept(place, land, labels, shapes)
     reasons = part_reasons(split.labels, split.sizes, split.reasons, np.arange(len(nodes)), settings.profile)
     row = certificate(place, land, split, settings)
     return told(
@@ -159,6 +163,7 @@ def draw(place: Place, settings: GridSettings) -> Drawn:
             reason=[*reasons, *[""] * (len(shapes) - parts)],
         ),
         row=row,
+        came={code: code for code in kept if code is not None},
     )
 
 
@@ -184,24 +189,42 @@ def told(  # noqa: PLR0913 - a village in its parts
     labels: Ints,
     shapes: gpd.GeoDataFrame,
     row: pd.DataFrame,
+    came: Mapping[str, str],
     notes: Sequence[pd.DataFrame] = (),
 ) -> Drawn:
-    """Rows of a village's layers from outlines with ``grid_code, change, reason``."""
+    """Rows of a village's layers from outlines with ``grid_code, change, reason``.
+
+    ``came`` tells what a grid was before, by its code, even if no home was in it.
+    """
     codes = shapes["grid_code"].tolist()
     grids = _rows(
         place, shapes, codes, settings.profile, exclusive=shapes["is_exclusive"].to_numpy(dtype=bool)
     )
-    homes = place.homes.assign(grid_code=np.array(codes, dtype=object)[labels[land.home_unit]])
-    lineage = lineage_of(place, homes, grids)
-    grids["predecessors"] = grids["grid_code"].map(_predecessors(lineage)).fillna("")
+    sites = _site_names(land, labels, len(shapes))
+    grids["grid_name"] = np.where(sites != "", sites, grids["grid_name"])
+    homes = place.homes.assign(
+        grid_code=np.array(codes, dtype=object)[labels[land.home_unit]], micro_code=None
+    )
+    lineage = lineage_of(place, homes, grids, came)
+    grids["predecessors"] = grids["grid_code"].map(_predecessors(lineage)).astype("str").fillna("")
     row["natural_share"] = _natural_share(land, labels)
     row["reason"] = "；".join(dict.fromkeys(filter(None, shapes["reason"])))
     found = [land.findings, *notes, _out_of_band(grids)]
     if settings.micro is not None:
         micro, homes, more = micro_grids(place, land, settings, labels=labels, grids=grids, homes=homes)
+        lineage = pd.concat([lineage, _micro_lineage(place, homes, micro)], ignore_index=True)
         grids = pd.concat([grids, micro], ignore_index=True)
         found.append(more)
-    return Drawn(grids=_finished(grids), homes=homes, row=row, lineage=lineage, findings=joined(found))
+    notices = joined(found)
+    notices["village_code"] = notices["village_code"].astype("str").fillna(place.code)
+    return Drawn(
+        grids=_finished(grids),
+        homes=homes,
+        row=row,
+        lineage=lineage,
+        findings=notices,
+        issued=place.issued,
+    )
 
 
 def micro_grids(  # noqa: PLR0913 - a village in its parts
@@ -245,19 +268,32 @@ def micro_grids(  # noqa: PLR0913 - a village in its parts
     rest = np.flatnonzero(inner < 0)
     inner[rest] = len(parents) + np.arange(len(rest))  # exclusive land: outlined so that all land is there
     shapes = outline(land, inner, village=place.village).iloc[: len(parents)]
+    near = [tuple(part for part in parts if part < len(parents)) for parts in shapes["neighbours"]]
+    shapes = shapes.assign(neighbours=near)
     over = np.array(parents, dtype=np.int64)
-    codes = np.empty(len(parents), dtype=object)
+    above = grids["grid_code"].to_numpy(dtype=object)[over]
+    codes = np.array(
+        [
+            code if code is not None and code[:15] == parent else None
+            for code, parent in zip(
+                _same_homes(place, place.micro, land, inner, len(parents)), above, strict=True
+            )
+        ],
+        dtype=object,
+    )
+    kept = codes != None  # noqa: E711 - cell by cell
     for grid in np.unique(over):
-        own = np.flatnonzero(over == grid)
-        codes[own] = grid_codes(_centres(shapes.iloc[own]), str(grids["grid_code"].iloc[grid]), (), digits=2)
+        own = np.flatnonzero((over == grid) & ~kept)
+        parent = str(grids["grid_code"].iloc[grid])
+        codes[own] = grid_codes(_centres(shapes.iloc[own]), parent, place.issued, digits=MICRO_DIGITS)
     micro = _rows(place, shapes, list(codes), norm, exclusive=np.zeros(len(shapes), dtype=bool))
     micro["grid_kind"] = MICRO
-    micro["parent_code"] = grids["grid_code"].to_numpy()[over]
+    micro["parent_code"] = above
     micro["grid_name"] = [
         f"{name}第{code[-2:].lstrip('0')}微网格"
         for name, code in zip(grids["grid_name"].to_numpy()[over], codes, strict=True)
     ]
-    micro["reason"], micro["change"] = reasons, "NEW"
+    micro["reason"], micro["change"] = reasons, np.where(kept, "KEPT", "NEW")
     unit = inner[land.home_unit]
     named = np.append(codes, [None] * len(rest))
     return micro, homes.assign(micro_code=named[unit]), _out_of_band(micro)
@@ -294,10 +330,13 @@ def certificate(place: Place, land: Land, split: Split, settings: GridSettings) 
     )
 
 
-def lineage_of(place: Place, homes: gpd.GeoDataFrame, grids: gpd.GeoDataFrame) -> pd.DataFrame:
+def lineage_of(
+    place: Place, homes: gpd.GeoDataFrame, grids: gpd.GeoDataFrame, came: Mapping[str, str]
+) -> pd.DataFrame:
     """Households by the grid they were in and the one they are in, layer ``grid_lineage``.
 
-    A grid of which no household was in any before has one row without ``old_code``.
+    A grid of which no household was in any before has one row without ``old_code``;
+    one without homes has what ``came`` says.
     """
     change = dict(zip(grids["grid_code"], grids["change"], strict=True))
     before = dict(place.before)
@@ -309,10 +348,27 @@ def lineage_of(place: Place, homes: gpd.GeoDataFrame, grids: gpd.GeoDataFrame) -
         }
     )
     empty = [code for code in grids["grid_code"] if code not in set(table["new_code"])]
-    table = pd.concat([table, pd.DataFrame({"old_code": "", "new_code": empty, "households": 0})])
+    bare = {"old_code": [came.get(code, "") for code in empty], "new_code": empty, "households": 0}
+    return _flows(pd.concat([table, pd.DataFrame(bare)]), change, place.code)
+
+
+def _micro_lineage(place: Place, homes: gpd.GeoDataFrame, micro: gpd.GeoDataFrame) -> pd.DataFrame:
+    """The same of micro-grids."""
+    own = homes[homes["micro_code"].notna()]
+    table = pd.DataFrame(
+        {
+            "old_code": [place.micro.get(key, "") for key in own["household_key"]],
+            "new_code": own["micro_code"].to_numpy(dtype=object),
+            "households": own["households"].to_numpy(),
+        }
+    )
+    return _flows(table, dict(zip(micro["grid_code"], micro["change"], strict=True)), place.code)
+
+
+def _flows(table: pd.DataFrame, change: Mapping[str, str], village: str) -> pd.DataFrame:
     flow = table.groupby(["new_code", "old_code"])["households"].sum().reset_index()
     flow["change"] = flow["new_code"].map(change)
-    flow["village_code"] = place.code
+    flow["village_code"] = village
     flow["old_code"] = flow["old_code"].where(flow["old_code"].ne(""))
     return schema.conform(flow, "grid_lineage")
 
@@ -322,23 +378,46 @@ def _predecessors(lineage: pd.DataFrame) -> dict[str, str]:
     return {str(code): ";".join(sorted(rows["old_code"])) for code, rows in held.groupby("new_code")}
 
 
-def _same_homes(place: Place, land: Land, labels: Ints, count: int) -> list[str | None]:
-    """For each label, the earlier grid that had the very same homes."""
+def _kept(place: Place, land: Land, labels: Ints, shapes: gpd.GeoDataFrame) -> list[str | None]:
+    """For each label, the earlier grid that had the very same homes, or none and the very same land."""
+    kept = _same_homes(place, place.before, land, labels, len(shapes))
+    for label in np.flatnonzero(shapes["homes"].eq(0).to_numpy()):
+        kept[label] = same_land(shapes.geometry.iloc[label], place.bare)
+    return [code if code is not None and is_code(code, place) else None for code in kept]
+
+
+def is_code(name: str, place: Place) -> bool:
+    """Whether a grid's name is a code of this village."""
+    return not code_fault(name) and name[:12] == place.code
+
+
+def _same_homes(
+    place: Place, before: Mapping[str, str], land: Land, labels: Ints, count: int
+) -> list[str | None]:
+    """For each label, the name of what had the very same homes before."""
     kept: list[str | None] = [None] * count
-    if not place.before:
+    if not before:
         return kept
     keys = place.homes["household_key"].to_numpy(dtype=object)
     members: dict[str, set[str]] = {}
-    for key, code in place.before.items():
+    for key, code in before.items():
         members.setdefault(code, set()).add(key)
     own = labels[land.home_unit]
     for label in range(count):
         mine = set(keys[own == label])
-        codes = {place.before.get(key) for key in mine}
-        before = codes.pop() if len(codes) == 1 else None
-        if before is not None and members[before] == mine:
-            kept[label] = before
+        codes = {before.get(key) for key in mine}
+        former = codes.pop() if len(codes) == 1 else None
+        if former is not None and members[former] == mine:
+            kept[label] = former
     return kept
+
+
+def _site_names(land: Land, labels: Ints, count: int) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
+    """Names of exclusive sites by label; empty for other grids."""
+    names = np.full(count, "", dtype=object)
+    closed = land.units["is_exclusive"].to_numpy(dtype=bool)
+    names[labels[closed]] = land.units["site_name"].fillna("").to_numpy(dtype=object)[closed]
+    return names
 
 
 def codes_of(place: Place, shapes: gpd.GeoDataFrame, kept: Sequence[str | None]) -> list[str]:
