@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from geo.errors import InputError
-from geo.terminal import WITH_ERRORS, AsJson, WorkspacePath, bar, plainly
+from geo.terminal import WITH_ERRORS, AsJson, WorkspacePath, bar, plainly, screen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,6 +103,7 @@ def partition(
         households_crs=households_crs,
     )
     settings = _settings(profile, micro, budget, seed)
+    _tell_of_first_use()
     with bar("划网格") as progress:
         result = partition_files(
             work, inputs, settings=settings, only=only or (), jobs=jobs, progress=progress
@@ -154,6 +155,7 @@ def adjust(
         lines=line or (),
         households_crs=households_crs,
     )
+    _tell_of_first_use()
     if curve:
         norms = [profile_of(text) for text in curve.split(",")]
         with bar("试算") as progress:
@@ -186,6 +188,7 @@ def check(
     profile: Norm = "rural20",
     micro: Micro = "",
     out: Annotated[Path | None, typer.Option(help="问题清单 CSV")] = None,
+    table: Annotated[Path | None, typer.Option("--table", help="逐网格清单 CSV")] = None,
     as_json: AsJson = False,
 ) -> None:
     """检查网格：户数、重叠、空隙、分块、越界、编码、漏户；工作区不改动。"""
@@ -193,6 +196,7 @@ def check(
     from geo import report as reports
     from geo.findings import gather
     from geo.grid_pipeline import checked_files
+    from geo.grid_tables import write_checked
     from geo.grids import profile_of
 
     inputs = _inputs(
@@ -201,21 +205,23 @@ def check(
     rows, found = checked_files(
         work, inputs, profile=profile_of(profile), micro=profile_of(micro) if micro else None
     )
-    table = gather([found], rows.crs)
+    notes = gather([found], rows.crs)
     if out is not None:
-        ledger.write_findings(table, out)
+        ledger.write_findings(notes, out)
+    if table is not None:
+        write_checked(rows, table)
     counts = rows.loc[rows["balance"].ne(""), "balance"].value_counts()
     if as_json:
         numbers = {"grids": len(rows), **{name: int(count) for name, count in counts.items()}}
-        kinds = {name: int(count) for name, count in table["severity"].value_counts().items()}
+        kinds = {name: int(count) for name, count in notes["severity"].value_counts().items()}
         print(json.dumps({**numbers, "findings": kinds}, ensure_ascii=False))
     else:
         under, good, over = (int(counts.get(name, 0)) for name in ("UNDER", "IN_BAND", "OVER"))
         print(f"{len(rows)} 个网格：合格 {good}，不足 {under}，超出 {over}")
-        told = reports.finding_counts(table)
+        told = reports.finding_counts(notes)
         for title, count in zip(told["title"], told["count"], strict=True):
             print(f"  {count:>6}  {title}")
-    raise typer.Exit(WITH_ERRORS if table["severity"].eq("error").any() else 0)
+    raise typer.Exit(WITH_ERRORS if notes["severity"].eq("error").any() else 0)
 
 
 @app.command("compare")
@@ -232,15 +238,15 @@ def compare_(
 ) -> None:
     """比较两套网格：哪个变成了哪个，多少户换了网格，合格数和路程的变化。"""
     from geo.grid_pipeline import compared_files
+    from geo.grid_tables import write_compared
     from geo.grids import profile_of
-    from geo.workbook import write_csv
 
     inputs = _inputs(
         households=households, villages=villages, grids=grids, lines=(), households_crs=households_crs
     )
     result = compared_files(work, inputs, profile=profile_of(profile))
     if out is not None:
-        write_csv(result.grids, out)
+        write_compared(result.grids, out)
     if as_json:
         totals = result.totals.to_dict("index")
         print(
@@ -256,6 +262,20 @@ def compare_(
     print(f"换了网格的住户 {result.moved} 户；撤销的网格 {result.dissolved} 个")
 
 
+@app.command()
+@plainly
+def roster(
+    work: WorkspacePath,
+    out: Annotated[Path, typer.Option(help="输出文件夹")] = Path("网格名册"),
+) -> None:
+    """按村输出网格名册（Excel）：网格、微网格、住户、沿革和划分证明。"""
+    from geo import workspace
+    from geo.roster import write_roster
+
+    for path in write_roster(workspace.open(work), out):
+        print(path)
+
+
 def _curve_text(table: "pd.DataFrame") -> str:
     lines = ["标准          网格  合格  调动户数  占比    不动  移界  并入  拆分  新设  撤销"]
     for row in table.to_dict("records"):
@@ -265,6 +285,14 @@ def _curve_text(table: "pd.DataFrame") -> str:
         size = f"{row['profile']:<12}{row['grids']:>6}{row['in_band']:>6}"
         lines.append(f"{size}{row['moved']:>10}{row['moved_share']:>8.1%}{counts}")
     return "\n".join(lines)
+
+
+def _tell_of_first_use() -> None:
+    """Whoever waits is told why."""
+    from geo.grids.ready import is_compiled
+
+    if not is_compiled():
+        screen.print("首次使用：正在为本机编译划分程序，约需一两分钟，以后不再需要…")
 
 
 def _inputs(*, lines: Sequence[str], **paths: Any) -> "GridInputs":  # noqa: ANN401 - paths by role

@@ -158,7 +158,7 @@ def _source(
     if inputs.households is not None:
         reading = read_households(inputs.households, near=villages, crs=inputs.households_crs)
         readings["households"] = reading
-        return reading.table
+        return gpd.GeoDataFrame(reading.table)
     if inputs.parcels is not None:
         parcels = read.parcels(inputs.parcels, near=villages)
         readings["parcels"] = parcels
@@ -416,12 +416,8 @@ def keep(target: Path, result: Grids, layers: GridLayers, *, what: Mapping[str, 
     before = held.read("findings")
     ours = before["finding_id"].str.startswith(GRID_FINDINGS)
     old = before[ours & _unseen(before, result, layers)]
-    tables["findings"] = joined(
-        [
-            before[~ours],
-            _numbered(gather([old, tables["findings"]], held.crs) if len(old) else tables["findings"]),
-        ]
-    )
+    found = gather([old, tables["findings"]], held.crs)
+    tables["findings"] = joined([before[~ours], _numbered(found)])
     tables["runs"] = run.after(held.read("runs"))
     if not len(held.read("patches", geometry=False)):  # of grids alone: villages are those they were drawn in
         tables["villages"] = layers.villages.to_crs(held.crs)

@@ -27,6 +27,7 @@ COUNTY_FILE: Final = "网格汇总.xlsx"
 
 _LAYERS: Final = ("grids", "households", "grid_villages", "grid_lineage", "villages", "balance", "meta")
 _NOWHERE: Final = "未入网格"
+_GRID_DIGITS: Final = 15
 _TO_FILL: Final = ("网格长", "网格员", "党小组")
 
 _GRID_COLUMNS: Final = (
@@ -229,7 +230,9 @@ def _village_book(book: Book, *, facts: _Facts, code: str) -> None:
     write_table(book, "住户", _HOME_COLUMNS, homes, title=f"{heading} 住户分网格表", note=note)
     write_notes(book, "划分证明", _proof(facts, code), title=f"{heading} 网格划分证明")
     history = facts.of_village("grid_lineage", code)
-    history = history[history["old_code"] != ""].reset_index(drop=True)
+    # A micro-grid's moves are within those of its grid: to add both up counts households twice.
+    large = history["old_code"].str.len().le(_GRID_DIGITS) & history["new_code"].str.len().le(_GRID_DIGITS)
+    history = history[history["old_code"].ne("") & large].reset_index(drop=True)
     if len(history):
         note = "户数为由原网格到新网格的户数"
         write_table(book, "网格沿革", _LINEAGE_COLUMNS, history, title=f"{heading} 网格沿革", note=note)

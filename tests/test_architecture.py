@@ -20,7 +20,7 @@ LEVELS = [
     {"exchange", "reconcile", "sheets", "field", "letting", "grids", "sample", "raster", "workbook"},
     {"workspace", "cluster"},
     {"ledger", "report", "webdata", "webpage", "webpanel", "webmap", "pipeline"}
-    | {"roster", "certificate", "webgrids", "grid_pipeline"},
+    | {"roster", "certificate", "webgrids", "grid_pipeline", "grid_tables"},
     {"terminal", "cli", "grid_cli", "api"},
 ]
 LEVEL_OF = {unit: level for level, units in enumerate(LEVELS) for unit in units}

@@ -93,4 +93,4 @@ def history(
         new = pd.concat([new, pd.DataFrame(gone)], ignore_index=True)
     new = new.assign(edition=last + 1)
     held = [table for table in (before, new) if table is not None and len(table)]
-    return pd.concat(held, ignore_index=True) if held else now
+    return pd.concat(held, ignore_index=True) if held else new

@@ -434,19 +434,20 @@ def _in(table: gpd.GeoDataFrame, village: gpd.GeoDataFrame, code: str) -> gpd.Ge
         near[near] = shapely.intersects(shape, shapely.point_on_surface(table.geometry.to_numpy()[near]))
     for column in ("location_unit_code", "group_code", "village_code"):
         if column in table:
-            told = table[column].fillna("").astype("str").str[:12].to_numpy(dtype=object)
+            told = table[column].astype("str").fillna("").str[:12].to_numpy(dtype=object)
             own = told == code
             if own.any():
                 # Somebody who draws grids does not fill in every cell.
-                rows = own | (near & (told == "")) if "grid_code" in table else own
-                return table[rows].reset_index(drop=True)
+                near = own | (near & (told == "")) if "grid_code" in table else own
+                break
     return table[near].reset_index(drop=True)
 
 
 def _grids_of(homes: gpd.GeoDataFrame, before: Mapping[str, str]) -> dict[str, str]:
     """The grid each home was in: as the workspace has it, else as the file of homes says."""
-    told = homes["grid_code"] if "grid_code" in homes else pd.Series(None, index=homes.index, dtype=object)
-    pairs = {key: str(code) for key, code in zip(homes["household_key"], told, strict=True) if pd.notna(code)}
+    told = homes["grid_code"] if "grid_code" in homes else pd.Series("", index=homes.index, dtype="str")
+    texts = told.astype("str").fillna("").str.strip()
+    pairs = {key: code for key, code in zip(homes["household_key"], texts, strict=True) if code}
     return {**pairs, **{key: before[key] for key in homes["household_key"] if key in before}}
 
 

@@ -269,7 +269,7 @@ def micro_grids(  # noqa: PLR0913 - a village in its parts
     inner[rest] = len(parents) + np.arange(len(rest))  # exclusive land: outlined so that all land is there
     shapes = outline(land, inner, village=place.village).iloc[: len(parents)]
     near = [tuple(part for part in parts if part < len(parents)) for parts in shapes["neighbours"]]
-    shapes = shapes.assign(neighbours=near)
+    shapes = shapes.assign(neighbours=pd.Series(near, index=shapes.index, dtype=object))
     over = np.array(parents, dtype=np.int64)
     above = grids["grid_code"].to_numpy(dtype=object)[over]
     codes = np.array(

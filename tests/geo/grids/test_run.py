@@ -1,6 +1,7 @@
 """Grids of a whole county: nobody is lost, all land is there once, and every run says the same."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import geopandas as gpd
 import numpy as np
@@ -147,7 +148,7 @@ def test_a_code_once_given_out_never_means_other_homes(norms):
     runs.append(adjust_grids(homes(), villages(), previous=runs[-1].tables(), settings=norms, jobs=1))
     runs.append(again(runs[-1], settings=norms))
     ever = codes_of(runs[0])
-    for before, now in zip(runs, runs[1:], strict=False):
+    for before, now in pairwise(runs):
         new = codes_of(now) - codes_of(before)
         assert new, "each of these runs draws something anew"
         assert not new & ever
@@ -205,7 +206,7 @@ def test_exclusive_sites_are_grids_of_their_own_and_stay_so():
     adjusted = adjust_grids(homes(), villages(), previous=made.tables(), settings=OTHER, jobs=1)
     kept = adjusted.grids[adjusted.grids["grid_kind"].eq("EXCLUSIVE")]
     assert (
-        kept[["grid_code", "grid_name"]].values.tolist() == sites[["grid_code", "grid_name"]].values.tolist()
+        kept[["grid_code", "grid_name"]].to_numpy().tolist() == sites[["grid_code", "grid_name"]].to_numpy().tolist()
     )
 
 
