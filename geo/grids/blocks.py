@@ -32,7 +32,7 @@ from geo.grids.linework import (
     rows_of,
 )
 from geo.grids.middle import Halves, halved
-from geo.topology import repair
+from geo.topology import is_polygonal, repair
 
 BARRIERS: Final = ("river", "railway", "highway")
 # What a border runs along, the strongest first
@@ -62,6 +62,7 @@ class Blocks(NamedTuple):
     faces: Faces
     group: Ints  # n: number of its group as `group_numbers` has it, NOWHERE
     site: Ints  # n: row of the exclusive site, NOWHERE for ordinary land
+    former: Ints  # n: row of the area of ``cut_by`` it lies in, NOWHERE for none
     pair: Ints  # k: number of two blocks that touch, sorted; see `pair_number`
     natural: Ints  # k: position in NATURAL of what most of their border runs along; NOWHERE if most is none
     natural_share: Floats  # k
@@ -113,9 +114,12 @@ def blocks_of(  # noqa: PLR0913, whatever cuts land
         In the same metres; narrow land beside a road line is a street's only if no home stands on it.
     survey, lines, groups, sites, cut_by : GeoDataFrame, optional
         In the CRS of the village: patches (land_class), lines (kind), polygons
-        of groups, of exclusive sites, and lines that are borders of nothing natural.
+        of groups, of exclusive sites, and lines that are borders of nothing natural:
+        of areas drawn before, which keep their land to the last bit.
     """
-    patches, areas, closed = (layer_of(table, mesh, land) for table in (survey, groups, sites))
+    patches, areas, closed, drawn_before = (
+        layer_of(table, mesh, land) for table in (survey, groups, sites, areas_of(cut_by))
+    )
     drawn = [local(table.geometry.to_numpy(), mesh) for table in (lines, cut_by) if table is not None]
     cuts = [
         near_lines(shapes, land) for shapes in (land, patches.shapes, areas.shapes, closed.shapes, *drawn)
@@ -126,6 +130,7 @@ def blocks_of(  # noqa: PLR0913, whatever cuts land
     patch = holders(patches.shapes, faces.inner)
     group = _at(group_numbers(groups)[areas.row], holders(areas.shapes, faces.inner))
     site = _at(closed.row, holders(closed.shapes, faces.inner))
+    former = _at(drawn_before.row, holders(drawn_before.shapes, faces.inner))
     kind = _strip_kinds(survey, patches)
     strip_kind = _at(kind, patch)
     if lines is not None:
@@ -134,8 +139,9 @@ def blocks_of(  # noqa: PLR0913, whatever cuts land
         street = _street_kinds(mesh, faces, lines)
         strip_kind[free] = street[free]
     strip_kind[site != NOWHERE] = NOWHERE
+    strip_kind[_touches_another(faces, former)] = NOWHERE  # a border drawn on a road stays where it was drawn
     strip = strip_kind != NOWHERE
-    block, strip = _without_crumbs(mesh, faces, strip, site != NOWHERE)
+    block, strip = _without_crumbs(mesh, faces, strip, site != NOWHERE, former)
     halves = halved(mesh, faces, strip, block, site == NOWHERE)
 
     grown = faces_of(mesh, halves.net, land)
@@ -147,6 +153,7 @@ def blocks_of(  # noqa: PLR0913, whatever cuts land
         rows = rows[seed[rows] != NOWHERE]  # noqa: PLW2901, those that lie on the land
         heir[seed[rows]] = rows
     traits = [_at(trait, heir) for trait in (patch, group, site)]
+    former = _at(former, heir)
     at = rows_of(grown.net, halves.net)
     sides = np.append(grown.sides, [[NOWHERE, NOWHERE]], axis=0)[at]
     natural, barrier = _kinds(mesh, halves, sides, traits, faces, strip_kind, lines)
@@ -154,8 +161,22 @@ def blocks_of(  # noqa: PLR0913, whatever cuts land
         grown,
         traits[1],
         traits[2],
+        former,
         *_pairs(sides, lengths(mesh, halves.net), natural, barrier, len(grown.shapes)),
     )
+
+
+def areas_of(table: GeoDataFrame | None) -> GeoDataFrame | None:
+    """Rows of a table that are areas."""
+    return None if table is None else table[is_polygonal(table.geometry.to_numpy())]
+
+
+def _touches_another(faces: Faces, former: Ints) -> Bools:
+    """Faces with a border to a face of another former area."""
+    out = np.zeros(len(former), dtype=bool)
+    inner = faces.sides[faces.sides[:, 0] != NOWHERE]
+    out[inner[former[inner[:, 0]] != former[inner[:, 1]]].ravel()] = True
+    return out
 
 
 def group_numbers(groups: GeoDataFrame | None) -> Ints:
@@ -200,7 +221,7 @@ def _along(mesh: Mesh, net: Net, lines: GeoDataFrame) -> tuple[Ints, Ints]:
     return row.astype(np.int64), code[line]
 
 
-def _without_crumbs(mesh: Mesh, faces: Faces, strip: Bools, site: Bools) -> tuple[Ints, Bools]:
+def _without_crumbs(mesh: Mesh, faces: Faces, strip: Bools, site: Bools, former: Ints) -> tuple[Ints, Bools]:
     """Block of each face, crumbs given to the block they share most border with, or else to the strip beside them."""
     n = len(faces.shapes)
     block = np.arange(n)
@@ -213,7 +234,7 @@ def _without_crumbs(mesh: Mesh, faces: Faces, strip: Bools, site: Bools) -> tupl
     while loose.any():
         # every crumb beside something that is none, along its longest border
         give, take = np.concatenate([a, b]), np.concatenate([b, a])
-        may = loose[give] & ~loose[take] & ~site[take]
+        may = loose[give] & ~loose[take] & ~site[take] & (former[give] == former[take])
         if not may.any():
             break
         pair, at = np.unique(give[may] * n + take[may], return_inverse=True)

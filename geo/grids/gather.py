@@ -108,6 +108,7 @@ def _prices(  # noqa: PLR0913, PLR0917, blocks and what crossing costs
     for code, name in enumerate(BARRIERS):
         price[crossing == code] += _NEVER_M if name in forbid else _DETOUR * tolls[name]
     price[blocks.group[one] != blocks.group[two]] += _DETOUR * group_m
+    price[blocks.former[one] != blocks.former[two]] += _NEVER_M
     return price
 
 

@@ -1,6 +1,7 @@
 """One village's existing grids brought into a norm: as they were where that will do, and who moved where."""
 
 from dataclasses import replace
+from typing import Final
 
 import geopandas as gpd
 import numpy as np
@@ -11,11 +12,13 @@ from geo.errors import InputError
 from geo.grids.adjust import Adjusted, adjust, norm_curve
 from geo.grids.inherit import old_of_units
 from geo.grids.kernel import Ints
-from geo.grids.outline import TOLERANCE, outline
+from geo.grids.outline import outline, require_tiling
 from geo.grids.profiles import Profile
 from geo.grids.reasons import part_reasons
 from geo.grids.units import Land
 from geo.grids.village import Drawn, GridSettings, Place, codes_of, is_code, land_of, told
+
+_SAME_M: Final = 1e-6  # a border nowhere further than this from where it was, in the mean, is the same
 
 
 def redraw(place: Place, settings: GridSettings) -> Drawn:
@@ -54,6 +57,7 @@ def redraw(place: Place, settings: GridSettings) -> Drawn:
     change = made.grids["change"].to_numpy(dtype=object)
     if place.grids is not None and len(place.grids):
         shapes = _verbatim(shapes, place.grids, np.where(change == "KEPT", heir, -1))
+        require_tiling(shapes.geometry.to_numpy(), place.village.geometry.to_numpy())
     code = [names[at] if at >= 0 and is_code(names[at], place) else None for at in heir]
     parts = int((~made.grids["is_exclusive"].to_numpy(dtype=bool)).sum())
     sizes = made.grids["households"].to_numpy(dtype=np.int64)[:parts]
@@ -95,7 +99,7 @@ def _standing(place: Place, settings: GridSettings) -> tuple[Land, list[str], In
     held = place.grids
     if held is not None and len(held):
         land = land_of(place, settings, cut_by=held)
-        old, notes = old_of_units(land, held)
+        old, notes = old_of_units(land, held, homes=place.homes)
         return land, _old_names(held), old, notes
     if not place.before:
         raise InputError(f"{place.name}（{place.code}）没有现有网格，无从调整：请用 partition 划分")
@@ -138,7 +142,7 @@ def _verbatim(shapes: gpd.GeoDataFrame, old: gpd.GeoDataFrame, heir: Ints) -> gp
     single = np.bincount(before[1], minlength=len(kept)) == 1
     kept, former = kept[single], before[0][np.isin(before[1], np.flatnonzero(single))]
     apart = shapely.area(shapely.symmetric_difference(whole[kept], former))
-    same = apart <= TOLERANCE * shapely.area(former)
+    same = apart <= _SAME_M * shapely.length(former)
     whole[kept[same]] = former[same]
     return shapes.set_geometry(gpd.GeoSeries(whole, index=shapes.index, crs=shapes.crs))
 

@@ -186,7 +186,13 @@ def land_units(  # noqa: PLR0913, land has many properties
     )
     outer = cells.faces.sides[:, 0] == NOWHERE
     rim = np.concatenate([cells.faces.net.start[outer], cells.faces.net.end[outer]])
-    shapes = _restored(mesh, outlines(mesh, cells, units), world, rim)
+    drawn = np.empty(0, dtype=object) if cut_by is None else np.asarray(cut_by.geometry.to_numpy())
+    if len(drawn):  # borders drawn before come back exactly, as the village's own do
+        apart = blocks.former[cells.block]
+        inner = np.flatnonzero(~outer)
+        inner = inner[apart[cells.faces.sides[inner, 0]] != apart[cells.faces.sides[inner, 1]]]
+        rim = np.concatenate([rim, cells.faces.net.start[inner], cells.faces.net.end[inner]])
+    shapes = _restored(mesh, outlines(mesh, cells, units), np.concatenate([world, drawn]), rim)
     miss = abs(shapely.area(shapes).sum() / shapely.area(land).sum() - 1)
     if miss > _TILING:
         raise BalanceError(f"地块单元面积之和与村面积相差 {miss:.1e}，是程序错误")

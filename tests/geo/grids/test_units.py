@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
+import shapely.ops
 
 from geo.errors import (
     GeometryTypeError,
@@ -165,6 +166,23 @@ def test_old_borders_cut_land_but_are_nothing_natural():
 
 
 # --- barriers, groups, sites -------------------------------------------------------------------------------
+
+
+def test_land_of_an_old_grid_stays_in_it_even_across_roads():
+    road = [shapely.LineString([(-10, 140), (410, 170)])]
+    border = shapely.LineString([(120, -10), (180.3, 150.7), (230.1, 310)])
+    halves = shapely.get_parts(shapely.ops.split(LAND, border).geoms)
+    old = layer(*[at(half) for half in halves], grid_code=["A", "B"])
+    spots = [(60, 60), (60, 250), (200, 40), (330, 60), (340, 250)]
+    land = land_units(village(LAND), homes(spots), survey=cut_up(LAND, road, 9), cut_by=old)
+    for half in old.geometry:
+        own = shapely.within(land.units.geometry.centroid, half)
+        grown = shapely.union_all(land.units.geometry[own].to_numpy())
+        assert shapely.symmetric_difference(grown, half).area < 1e-5  # m²: as fine as such coordinates are
+    apart = shapely.intersects(land.units.geometry, old.geometry[0].buffer(-1e-6)) & shapely.intersects(
+        land.units.geometry, old.geometry[1].buffer(-1e-6)
+    )
+    assert not apart.any()
 
 
 def river_scene():
