@@ -27,6 +27,7 @@ from benchmarks.measure import Run, measured
 from benchmarks.orthophoto import write_orthophoto
 from benchmarks.pipeline import inputs
 from geo import workspace
+from geo.memory import spare
 from geo.pipeline import reconcile_files
 from geo.sample import SampleSettings, county, deliver
 from geo.sheets import run, unit
@@ -78,6 +79,7 @@ def _parts(folder: Path, out: Path) -> tuple[unit.Task, list[unit.Job]]:
     frames = run._frames(work, pieces, "group", settings)  # noqa: SLF001
     task = unit.Task(
         source=work,
+        balance=work.read("balance"),
         out=out,
         formats=("pdf",),
         shown=run._condition(settings.shapes),  # noqa: SLF001
@@ -94,18 +96,19 @@ def _parts(folder: Path, out: Path) -> tuple[unit.Task, list[unit.Job]]:
 
 def again_and_again(folder: Path, count: int) -> dict[str, Any]:
     """``count`` sheets in one process, and the memory it held after each tenth of them."""
+    spare()
     task, jobs = _parts(folder, Path())
     held, done = [], 0
     for job in cycle(jobs):
-        layers = unit.land(job, task)
-        for frame in job.frames:
-            pages, _ = task.paint(frame, unit._within(frame, layers), job.frames)  # noqa: SLF001
-            pdf(pages)
-            done += 1
-            if done % max(1, count // 10) == 0:
-                held.append(round(_resident_mb()))
-            if done >= count:
-                return {"sheets": done, "resident_mb": held}
+        for frames, layers in unit.lands(job, task):
+            for frame in frames:
+                pages, _ = task.paint(frame, unit._within(frame, layers), job.frames)  # noqa: SLF001
+                pdf(pages)
+                done += 1
+                if done % max(1, count // 10) == 0:
+                    held.append(round(_resident_mb()))
+                if done >= count:
+                    return {"sheets": done, "resident_mb": held}
     return {}
 
 
@@ -156,7 +159,7 @@ def taotu_of_twenty(folder: Path) -> dict[str, Any]:
         count = 0
         for job, frame in islice(maps, ATLAS_SHEETS):
             one = replace(job, frames=(frame,))
-            drawn, _ = task.paint(frame, unit.land(one, task), job.frames)
+            drawn, _ = task.paint(frame, unit.land(one, one.frames, task), job.frames)
             (Path(out) / f"{frame.key}.pdf").write_bytes(pdf(drawn))
             count += 1
     return {"sheets": count, "wall_s": time.perf_counter() - start, "cpu_s": time.process_time() - before}

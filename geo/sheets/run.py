@@ -224,6 +224,7 @@ def make_sheets(  # noqa: PLR0913 - what the command line offers, by name
     asked = _asked(every, only, pieces)
     task = Task(
         source=work,
+        balance=work.read("balance"),
         out=target,
         formats=wanted,
         shown=_condition(settings.shapes),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from itertools import chain, groupby, islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, cast
 
@@ -29,7 +29,7 @@ from geo.memory import release
 from geo.sheets.draw import pdf, png, save, whole_document
 from geo.sheets.dxf import DxfSettings, dxf, outside_gbk
 from geo.sheets.fonts import missing
-from geo.sheets.frames import Frame, frame_shapes, map_size_mm, shows_parcels
+from geo.sheets.frames import Frame, frame_shapes, shows_parcels
 from geo.sheets.page import Page, Text
 from geo.sheets.points import boundary_points
 
@@ -42,7 +42,8 @@ VOLUME: Final = 40  # pages of one PDF: more go into further volumes, so that me
 
 _FORBIDDEN: Final = re.compile(r'[\x00-\x1f<>:"/\\|?*]')  # in file names, of Windows and of Linux
 _LONGEST_NAME: Final = 60
-_READ_MM2: Final = 250_000.0  # of map that land is read for at once: five pages of A3, or one of A1
+_READ_MM2: Final = 300_000.0  # of map that land is read for at once: five pages of A3, or one of A1
+_UNIT_COLUMNS: Final = {"group": "group_code", "village": "village_code"}
 _COMPUTING: Final = ("taotu", "ezdxf", "geopandas", "pikepdf", "pyproj", "shapely", "uharfbuzz", "xlsxwriter")
 
 
@@ -84,6 +85,7 @@ class Task:
     """What all units of a run have in common."""
 
     source: Source
+    balance: pd.DataFrame  # layer ``balance``: names and areas of all units
     out: Path
     formats: tuple[Format, ...]
     shown: str  # condition in SQL: pieces that the set shows
@@ -222,28 +224,43 @@ def lands(job: Job, task: Task) -> Iterator[tuple[tuple[Frame, ...], dict[str, p
     if not job.frames:
         yield (), {"pieces": task.source.read("pieces", where=f"village_code = {quoted(job.code)}")}
         return
-    balance = task.source.read("balance")
-    for kind, alike in groupby(job.frames, key=lambda frame: frame.kind):
-        frames = list(alike)
-        width, height = map_size_mm(frames[0].paper)
-        several = max(1, round(_READ_MM2 / (width * height))) if kind == "map" else 1
-        for start in range(0, len(frames), several):
-            some = tuple(frames[start : start + several])
-            release()  # what the last ones held
-            yield some, land(job, some, task, balance)
+    for some in _together(job.frames):
+        release()  # what the last ones held
+        yield some, land(job, some, task)
 
 
-def land(job: Job, frames: Sequence[Frame], task: Task, balance: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def _together(frames: Sequence[Frame]) -> Iterator[tuple[Frame, ...]]:
+    """Pages in their order whose land is read at once: maps that lie close, and any other page alone."""
+    some: list[Frame] = []
+    for frame in frames:
+        corners = np.concatenate([one.corners for one in [*some, frame]])
+        wide, high = (np.ptp(corners, axis=0) * 1000 / frame.scale).tolist()
+        if some and not (some[0].kind == frame.kind == "map" and wide * high <= _READ_MM2):
+            yield tuple(some)
+            some = []
+        some.append(frame)
+    if some:
+        yield tuple(some)
+
+
+def land(job: Job, frames: Sequence[Frame], task: Task) -> dict[str, pd.DataFrame]:
     """Layers of a unit: what lies within the bounds of some of its pages, and its part of the balance."""
     box = _bounds(frames, task.source.crs)
     nowhere = "0 = 1" if box is None else None
     out = {}
     for layer, columns in _READ.items():
         hidden = "0 = 1" if layer == "parcels" and not any(map(shows_parcels, frames)) else None
-        shown = task.shown if layer == "pieces" else None
+        shown = _shown(job, frames, task) if layer == "pieces" else None
         where = nowhere or hidden or shown
         out[layer] = task.source.read(layer, where=where, bbox=box, columns=list(columns))
-    return out | {"balance": _balance(job, out, balance)}
+    return out | {"balance": _balance(job, out, task.balance)}
+
+
+def _shown(job: Job, frames: Sequence[Frame], task: Task) -> str:
+    """Which pieces are read, in SQL: an overview shows the unit's own, a map those around them, too."""
+    if job.code and job.kind in _UNIT_COLUMNS and all(frame.kind == "overview" for frame in frames):
+        return f"({task.shown}) AND {_UNIT_COLUMNS[job.kind]} = {quoted(job.code)}"
+    return task.shown
 
 
 # What pages and drawings show; the rest of a row would only cost memory.
@@ -398,7 +415,7 @@ def _write_png(job: Job, pages: Painted, task: Task) -> list[Path]:
 def _write_dxf(job: Job, _: object, task: Task) -> list[Path]:
     """The unit's land in one drawing; its pieces are its own, what lies around them is there to find the way."""
     codes = {code for frame in job.frames for code in frame.piece_codes}
-    read = land(job, job.frames, task, task.source.read("balance"))
+    read = land(job, job.frames, task)
     layers = {name: table for name, table in read.items() if isinstance(table, gpd.GeoDataFrame)}
     pieces = layers["pieces"]
     shapes = frame_shapes(job.frames)
