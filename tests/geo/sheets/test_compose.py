@@ -12,11 +12,13 @@ from pyproj import Transformer
 from shapely.geometry import box
 
 from geo.sheets.compose import LAYERS, PHOTO, compose
+from geo.sheets.fonts import measure
 from geo.sheets.frames import sheet_frames, unit_frames
 from geo.sheets.furniture import outer_corners
 from geo.sheets.hatch import hatch
 from geo.sheets.layout import LayoutSettings, layout
 from geo.sheets.page import MAP_WINDOWS, PAPERS, Modules, Photo, Shapes, Text
+from geo.sheets.painter import Painting
 from geo.sheets.symbols import HATCHES
 from tests.geo.sheets.scene import GROUP, MIXED, OTHER, X0, Y0, codes, frame, grid, layers, piece
 
@@ -250,3 +252,13 @@ def test_hatching_covers_a_shape_evenly_and_leaves_it_nowhere(rectangles, angle)
     lines = shapely.linestrings(strokes) if len(strokes) else []
     assert all(shape.buffer(1e-6).covers(line) for line in lines)
     assert shapely.length(lines).sum() * 0.5 == pytest.approx(shape.area, abs=0.25 * shape.length)
+
+
+def test_a_map_too_full_to_name_its_blocks_says_how_many_and_the_list_says_so():
+    crowd = grid(144, side=3.0, step=3.2)
+    told = [text.text for text in items(pages_of(crowd), Text) if "图上注不下" in text.text]
+    assert len(told) > 1  # under the map, and over the table
+    painter = Painting().on(None, county_name="寿阳县", crs=layers(*crowd)["pieces"].crs)
+    unmarked = layout(frame(codes(crowd)), layers(*crowd), measure=measure).unmarked
+    assert painter(frame(codes(crowd)), layers(*crowd), [])[1].startswith(f"{unmarked} 块图上注不下")
+    assert not any("图上注不下" in text.text for text in items(pages_of(grid(30)), Text))

@@ -195,6 +195,40 @@ def test_a_group_without_pieces_says_so():
     assert page.balance[0] == ("集体耕地", 30_000.0)
 
 
+@pytest.mark.parametrize(
+    ("farmland", "covered", "words"),
+    [
+        (30_000.0, 30_000.0, "本组无未确权耕地图块：集体耕地 45.00 亩全部已确权"),
+        (0.0, 0.0, "本组无未确权耕地图块：没有参加比对的集体耕地"),
+        (30_000.0, 10_000.0, "本组无未确权耕地图块"),
+    ],
+)
+def test_a_page_without_pieces_certifies_no_more_than_the_balance_holds(farmland, covered, words):
+    land = layers()
+    own = land["balance"]["code"] == GROUP
+    land["balance"].loc[own, ["farmland_m2", "covered_m2"]] = [farmland, covered]
+    assert layout(frame([], kind="empty"), land).finding == words
+
+
+def test_a_page_without_pieces_names_whose_land_lies_around():
+    parcels = [(OTHER, box(300, 300, 360, 340)), (GROUP, box(100, 300, 160, 340))]
+    assert [name.text for name in lay([], kind="empty", parcels=parcels).names] == ["石榆村第二村民小组"]
+
+
+def test_blocks_that_the_map_is_too_full_to_name_are_counted():
+    crowd = grid(144, side=3.0, step=3.2)
+    page = lay(crowd)
+    assert page.unmarked == sum(entry.how == "table" for entry in page.entries) > 0
+    assert lay(grid(30)).unmarked == 0
+
+
+def test_an_overview_of_a_small_scale_leaves_parcels_out():
+    parcels = [(GROUP, box(100, 300, 160, 340))]
+    for scale, shown in ((5_000, 1), (10_000, 0)):
+        page = lay(MIXED, kind="overview", scale=scale, parcels=parcels)
+        assert len(page.land["parcels"]) == shown
+
+
 def test_an_empty_group_that_lies_nowhere_has_a_page_without_coordinates():
     page = lay([], kind="empty", corners=np.full((4, 2), np.nan), neighbours={})
     assert (page.ticks, page.corner_texts, len(page.crosses_mm)) == ((), (), 0)

@@ -507,7 +507,8 @@ def test_what_is_read_at_once_does_not_change_a_page(work, tmp_path, monkeypatch
     monkeypatch.setattr("geo.sheets.unit._READ_MM2", 1.0)
     made(work, tmp_path / "one", settings=None)
     some, one = (
-        {path.name: path.read_bytes() for path in (tmp_path / name).rglob("*.pdf")} for name in ("some", "one")
+        {path.name: path.read_bytes() for path in (tmp_path / name).rglob("*.pdf")}
+        for name in ("some", "one")
     )
     assert len(some) > 2
     assert some == one
