@@ -15,8 +15,9 @@ import geopandas as gpd
 import shapely
 
 from benchmarks.measure import Run, measured, table
-from geo.reconcile.overlay import OverlaySettings, cores, overlay
+from geo.reconcile.overlay import OverlaySettings, overlay
 from geo.sample import SampleSettings, county
+from geo.workers import cores
 
 VILLAGES: Final = 17  # of some 590 survey patches each: 10,000 in all
 TOLERANCE_M2: Final = 1e-3

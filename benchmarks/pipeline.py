@@ -16,8 +16,8 @@ import geopandas as gpd
 from benchmarks.measure import measured, table
 from benchmarks.overlay import LEADER, VILLAGES, Layers, difference
 from geo.pipeline import Inputs, read_layers, reconcile_files
-from geo.reconcile.overlay import cores
 from geo.sample import SampleSettings, county, deliver
+from geo.workers import cores
 
 OURS: Final = "taotu, files to workspace"
 

@@ -36,11 +36,11 @@ from geo.reconcile.batch import (
 )
 from geo.reconcile.edges import Floats, together
 from geo.reconcile.match import Match, Part, match
-from geo.reconcile.overlay import cores
 from geo.reconcile.shift_row import Described, motion, movement_of, parted
 from geo.reconcile.strays import strays_apart, with_their_file
 from geo.schema import column_names, conform
 from geo.shifts import LEAST_M, LEAST_SIGMAS
+from geo.workers import cores
 
 Mode = Literal["auto", "none"]
 

@@ -22,10 +22,11 @@ from geo.reconcile import parcel_rules, survey_rules  # each enters its rules in
 from geo.reconcile.align import Alignment, AlignSettings, align
 from geo.reconcile.classify import is_farmland
 from geo.reconcile.homes import Homes, homes
-from geo.reconcile.overlay import OverlaySettings, cores
+from geo.reconcile.overlay import OverlaySettings
 from geo.reconcile.rules import RULES, CheckSettings, Context
 from geo.reconcile.sources import Sources
 from geo.topology import is_polygonal, repair
+from geo.workers import cores
 
 __all__ = ["Checked", "check", "parcel_rules", "survey_rules"]
 

@@ -8,7 +8,6 @@ What a patch's parcels cover is taken as patch less residual, never as a sum
 over parcels: where parcels overlap, a sum counts land twice.
 """
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from shapely.errors import GEOSException
 from geo.errors import BalanceError, MismatchError
 from geo.reconcile.common_area import common_area
 from geo.topology import parts, repair, require_polygons
+from geo.workers import cores
 
 BALANCE_TOLERANCE_M2: Final = 1e-3  # a patch whose areas differ by more is done again another way
 _RELATIVE_TOLERANCE: Final = 1e-9  # of the patch's area: what floats lose on patches of square kilometres
@@ -110,17 +110,6 @@ def overlay(
     with ThreadPoolExecutor(cores(settings.jobs)) as pool:
         done = list(pool.map(lambda rows: _chunk(land[rows], rights, tree), tasks))
     return _assemble(patches, land, tasks, done, settings)
-
-
-def cores(jobs: int) -> int:
-    """Threads to use: ``jobs``, or as many as this process may have cores when it is 0."""
-    return (
-        jobs
-        if jobs > 0
-        else len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1
-    )
 
 
 def pairs(
@@ -237,7 +226,7 @@ def _tolerance(area: npt.ArrayLike) -> Floats:
 
 
 def _subtract(land: Geometries, patch: Rows, parcels: Geometries, hits: Rows) -> tuple[Geometries, Floats]:
-    """Residual of each patch, and the area its parcels cover, measured as an intersection of its own."""
+    """Residual of each patch, and the area its parcels cover, measured apart: from edges, without an overlay."""
     residual = land.copy()
     covered = np.zeros(len(land))
     met = np.flatnonzero(hits)
@@ -245,7 +234,8 @@ def _subtract(land: Geometries, patch: Rows, parcels: Geometries, hits: Rows) ->
         cut = _cut_to_frames(parcels, shapely.bounds(land)[patch])
         unions = shapely.disjoint_subset_union_all(_table(cut, hits)[met], axis=1)
         residual[met] = shapely.difference(land[met], unions)
-        covered[met] = shapely.area(shapely.intersection(land[met], unions))
+        nth = np.arange(len(met))
+        covered[met] = common_area(land[met], nth, unions, nth)
     return residual, covered
 
 

@@ -126,13 +126,18 @@ def _by_neighbours(
     others = np.asarray(parcels.geometry.array)
     tree = shapely.STRtree(others)
     if near_m:
-        row, other = tree.query(polygons, predicate="dwithin", distance=near_m)
+        frames = shapely.bounds(polygons) + np.array([-near_m, -near_m, near_m, near_m])
+        row, other = tree.query(np.asarray(shapely.box(*frames.T), dtype=object))
     else:
         row, other = tree.query(polygons, predicate="intersects")
     own = parcels["village_code"].to_numpy(dtype=object)[other] == village[row]
     row, other = row[own], other[own]
+    distance: npt.NDArray[np.float64] | float = 0.0
+    if near_m:  # the distance is needed anyhow: to measure it for all in the frame costs less than to ask twice
+        distance = shapely.distance(polygons[row], others[other])
+        near = distance <= near_m
+        row, other, distance = row[near], other[near], distance[near]
     # A parcel's say grows with its size and fades with its distance.
-    distance = shapely.distance(polygons[row], others[other]) if near_m else 0.0
     say = np.sqrt(shapely.area(others[other])) / (1.0 + distance)
     return _most_say(row, parcels["issuer_code"].to_numpy(dtype=object)[other], say)
 

@@ -32,7 +32,7 @@ from geo.reconcile.checkpoint import Checkpoint
 from geo.reconcile.classify import ClassifySettings, classify, is_farmland
 from geo.reconcile.code import allocate
 from geo.reconcile.common_area import common_area
-from geo.reconcile.overlay import OverlaySettings, cores, overlay
+from geo.reconcile.overlay import OverlaySettings, overlay
 from geo.reconcile.owner import OwnerSettings, owner_groups
 from geo.reconcile.part import VillagePart
 from geo.reconcile.rules import CheckSettings, is_area
@@ -41,6 +41,7 @@ from geo.reconcile.sources import Sources, prepared
 from geo.schema import column_names, conform
 from geo.sheets import sheet_code
 from geo.standards import code_list
+from geo.workers import cores
 
 DUST_M2: Final = 0.005  # less land than this is 0.00 m2 in the books and gets no row of its own
 NEAR_MARGIN_M: Final = 400.0  # parcels this far from a village still help to find its groups

@@ -19,8 +19,9 @@ import numpy.typing as npt
 import shapely
 
 from geo.errors import BalanceError
-from geo.reconcile.overlay import BALANCE_TOLERANCE_M2, cores
+from geo.reconcile.overlay import BALANCE_TOLERANCE_M2
 from geo.topology import parts, require_polygons
+from geo.workers import cores
 
 BLOCK: Final = "BLOCK"
 STRIP: Final = "STRIP"
