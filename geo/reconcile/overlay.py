@@ -232,7 +232,7 @@ def _subtract(land: Geometries, patch: Rows, parcels: Geometries, hits: Rows) ->
     met = np.flatnonzero(hits)
     if met.size:
         cut = _cut_to_frames(parcels, shapely.bounds(land)[patch])
-        unions = shapely.disjoint_subset_union_all(_table(cut, hits)[met], axis=1)
+        unions = np.asarray(shapely.disjoint_subset_union_all(_table(cut, hits)[met], axis=1), dtype=object)
         residual[met] = shapely.difference(land[met], unions)
         nth = np.arange(len(met))
         covered[met] = common_area(land[met], nth, unions, nth)

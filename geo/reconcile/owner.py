@@ -132,13 +132,14 @@ def _by_neighbours(
         row, other = tree.query(polygons, predicate="intersects")
     own = parcels["village_code"].to_numpy(dtype=object)[other] == village[row]
     row, other = row[own], other[own]
-    distance: npt.NDArray[np.float64] | float = 0.0
-    if near_m:  # the distance is needed anyhow: to measure it for all in the frame costs less than to ask twice
-        distance = shapely.distance(polygons[row], others[other])
+    say = np.sqrt(shapely.area(others[other]))
+    if (
+        near_m
+    ):  # the distance is needed anyhow: to measure it for all in the frame costs less than to ask twice
+        distance = np.asarray(shapely.distance(polygons[row], others[other]))
         near = distance <= near_m
-        row, other, distance = row[near], other[near], distance[near]
-    # A parcel's say grows with its size and fades with its distance.
-    say = np.sqrt(shapely.area(others[other])) / (1.0 + distance)
+        # A parcel's say grows with its size and fades with its distance.
+        row, other, say = row[near], other[near], say[near] / (1.0 + distance[near])
     return _most_say(row, parcels["issuer_code"].to_numpy(dtype=object)[other], say)
 
 
