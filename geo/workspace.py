@@ -10,8 +10,8 @@ Source: OGC 12-128r19, GeoPackage Encoding Standard 1.4.
 
 import os
 import sqlite3
+import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyogrio
 import shapely
 from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError
@@ -54,6 +55,9 @@ GEOMETRIES: Final = {
 }
 
 _SUFFIX: Final = ".gpkg"
+_HEAD_OF_ONE: Final = struct.pack(
+    "<BII", 1, shapely.GeometryType.MULTIPOLYGON.value, 1
+)  # of well-known binary
 # Layers that workspaces of this version did not have from the beginning.
 _LATER: Final = {"parcels_original", "sheets", "grids", "grid_villages", "households", "grid_lineage"}
 _ARROW: Final = {"str": pa.string(), "float": pa.float64(), "bool": pa.bool_(), "Int64": pa.int64()}
@@ -159,10 +163,7 @@ def write(path: str | os.PathLike[str], tables: Mapping[str, pd.DataFrame], *, c
     system = _system(crs)
     _refuse_unknown(tables)
     names = [layer for layer in schema.LAYER_TITLES if layer != "meta"]
-    with ThreadPoolExecutor() as pool:  # shapes become bytes without Python's lock
-        layers = dict(
-            zip(names, pool.map(lambda layer: _layer(tables.get(layer), layer, system), names), strict=True)
-        )
+    layers = {layer: _layer(tables.get(layer), layer, system) for layer in names}
     name = _crs_name(system)
     layers["meta"] = _meta(tables, name)
     _publish(target, {layer: _arrow(table, layer) for layer, table in layers.items()}, name)
@@ -338,21 +339,31 @@ def _layer(table: pd.DataFrame | None, layer: str, crs: CRS) -> pd.DataFrame:
 
 
 def _stored(shapes: np.ndarray[Any, Any], layer: str) -> np.ndarray[Any, Any]:
-    """Geometries in two dimensions and of the one kind the layer declares."""
+    """Geometries in two dimensions, of the one kind the layer declares or a polygon that will stand for it."""
     kind = GEOMETRIES[layer]
     held = ~shapely.is_missing(shapes)
     flat = shapely.force_2d(shapes) if shapely.has_z(shapes).any() else shapes.copy()
-    names = np.array([shape.geom_type if shape is not None else kind for shape in flat], dtype=object)
+    types = shapely.get_type_id(flat)
+    wanted = shapely.GeometryType[kind.upper()].value
+    stray = held & (types != wanted)
     if kind == "MultiPolygon":
-        single = np.flatnonzero(names == "Polygon")
-        full = single[~shapely.is_empty(flat[single])]
-        flat[full] = shapely.multipolygons(flat[full], indices=np.arange(len(full)))
-        flat[np.setdiff1d(single, full)] = shapely.MultiPolygon()
-        names[single] = kind
-    stray = np.flatnonzero(held & (names != kind))
-    if stray.size:
-        raise GeometryTypeError(f"图层 {layer} 第 {stray[0]} 行的图形是 {names[stray[0]]}，应为 {kind}")
+        single = types == shapely.GeometryType.POLYGON.value
+        flat[single & shapely.is_empty(flat)] = shapely.MultiPolygon()
+        stray &= ~single
+    if stray.any():
+        row = np.flatnonzero(stray)[0]
+        raise GeometryTypeError(f"图层 {layer} 第 {row} 行的图形是 {flat[row].geom_type}，应为 {kind}")
     return flat
+
+
+def _bytes(shapes: np.ndarray[Any, Any], layer: str) -> pa.Array:
+    """Shapes as the file holds them: a polygon gets the head of a multipolygon of one, which spares building it."""
+    held = pa.array(shapely.to_wkb(shapes, byte_order=1), type=pa.binary())
+    single = shapely.get_type_id(shapes) == shapely.GeometryType.POLYGON.value
+    if GEOMETRIES[layer] != "MultiPolygon" or not single.any():
+        return held
+    head = pc.if_else(pa.array(single), pa.scalar(_HEAD_OF_ONE), pa.scalar(b""))
+    return pc.binary_join_element_wise(head, held, pa.scalar(b""))
 
 
 def _simple(shapes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -445,10 +456,12 @@ def _arrow(table: pd.DataFrame, layer: str) -> pa.Table:
     fields = _fields(layer)
     arrays = [
         pa.array(
-            shapely.to_wkb(table["geom"].to_numpy()) if field.name == "geom" else table[field.name],
+            table[field.name],
             type=field.type,
-            from_pandas=field.name != "geom",
+            from_pandas=True,
         )
+        if field.name != "geom"
+        else _bytes(table["geom"].to_numpy(), layer)
         for field in fields
     ]
     return pa.table(arrays, schema=fields)
