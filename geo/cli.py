@@ -98,26 +98,42 @@ def main() -> None:
 @app.command()
 @plainly
 def demo(out: Annotated[Path, typer.Option(help="结果文件夹")] = Path("out/demo")) -> None:
-    """用内置样例县走完全程：造数据、套合、台账、地图。"""
+    """用内置样例县走完全程：造数据、套合、划网格、台账、名册、地图。"""
     from geo import ledger, workspace
+    from geo.grid_cli import tell_of_first_use, text
+    from geo.grid_cli import summary as grid_summary
+    from geo.grid_pipeline import GridInputs, partition_files
+    from geo.grids import GridSettings
     from geo.reconcile import Settings
+    from geo.roster import write_roster
     from geo.sample import SampleSettings, county, deliver
 
-    screen.print("1/4 生成样例县（3 个村）…")
+    screen.print("1/5 生成样例县（3 个村）…")
     deliver(county(SampleSettings.small()), out / "样例县")
     sample = out / "样例县"
-    screen.print("2/4 套合比对…")
+    screen.print("2/5 套合比对…")
     outcome = _reconciled(
         _sample_inputs(sample), out / "county.gpkg", Settings(), resume=False, personal=False
     )
-    screen.print("3/4 写台账…")
-    books = ledger.write_ledger(workspace.open(outcome.out), out / "台账")
-    screen.print("4/4 画地图…")
-    _draw(outcome.result.tables(), out / "map.html")
+    screen.print("3/5 按户数划网格…")
+    tell_of_first_use()
+    with bar("划网格") as progress:
+        inputs = GridInputs(households=sample / "住户", survey=sample / "三调")
+        grids = partition_files(
+            outcome.out, inputs, settings=GridSettings(budget="fast"), jobs=1, progress=progress
+        )
+    screen.print("4/5 写台账和网格名册…")
+    opened = workspace.open(outcome.out)
+    books = ledger.write_ledger(opened, out / "台账")
+    rosters = write_roster(opened, out / "网格名册")
+    screen.print("5/5 画地图…")
+    _draw({layer: opened.read(layer) for layer in opened.layers}, out / "map.html")
     print(_summary_text(outcome))
+    print(text(grids.grid_villages, grid_summary(grids)))
     print(f"样例数据  {sample}")
     print(f"成果      {outcome.out}（可在 QGIS 中打开）")
     print(f"台账      {out / '台账'}（{len(books)} 个 Excel 文件）")
+    print(f"网格名册  {out / '网格名册'}（{len(rosters)} 个 Excel 文件）")
     print(f"地图      {out / 'map.html'}（断网可用，用浏览器打开）")
 
 

@@ -103,7 +103,7 @@ def partition(
         households_crs=households_crs,
     )
     settings = _settings(profile, micro, budget, seed)
-    _tell_of_first_use()
+    tell_of_first_use()
     with bar("划网格") as progress:
         result = partition_files(
             work, inputs, settings=settings, only=only or (), jobs=jobs, progress=progress
@@ -155,7 +155,7 @@ def adjust(
         lines=line or (),
         households_crs=households_crs,
     )
-    _tell_of_first_use()
+    tell_of_first_use()
     if curve:
         norms = [profile_of(text) for text in curve.split(",")]
         with bar("试算") as progress:
@@ -287,11 +287,11 @@ def _curve_text(table: "pd.DataFrame") -> str:
     return "\n".join(lines)
 
 
-def _tell_of_first_use() -> None:
+def tell_of_first_use() -> None:
     """Whoever waits is told why."""
-    from geo.grids.ready import is_compiled
+    from geo.grids import ready
 
-    if not is_compiled():
+    if not ready.is_compiled():
         screen.print("首次使用：正在为本机编译划分程序，约需一两分钟，以后不再需要…")
 
 

@@ -6,7 +6,7 @@ is none, one is made that has only these.
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -198,7 +198,8 @@ def _lines(
         if kind not in LINE_KINDS:
             raise InputError(f"没有线的种类“{kind}”：可用 {'、'.join(LINE_KINDS)}")
         reading = read.vector(path)
-        readings[f"lines{number}"] = reading
+        told = reading.findings  # that a line is no area is no flaw of a line
+        readings[f"lines{number}"] = replace(reading, findings=told[told["rule"].ne("geometry_kind")])
         table = reading.table.to_crs(villages.crs)
         parts.append(gpd.GeoDataFrame({"kind": LINE_KINDS[kind]}, index=table.index, geometry=table.geometry))
     return gpd.GeoDataFrame(pd.concat(parts, ignore_index=True), crs=villages.crs) if parts else None

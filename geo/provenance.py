@@ -76,7 +76,10 @@ def content(table: pd.DataFrame, columns: Sequence[str]) -> str:
     digest = hashlib.sha256()
     for name in columns:
         values = table[name]
-        texts = shapely.to_wkb(values, hex=True) if name == "geometry" else values.astype("str").fillna("")
+        if name == "geometry":
+            texts = shapely.to_wkb(values.to_numpy(), hex=True)
+        else:
+            texts = values.astype("str").fillna("").to_numpy(dtype=object)
         digest.update("\x1f".join([name, *("" if text is None else text for text in texts)]).encode())
     return digest.hexdigest()
 

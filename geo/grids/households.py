@@ -353,7 +353,9 @@ def from_contractors(
     code = code[is_digits(code, 18)].drop_duplicates().sort_values(ignore_index=True)
     table = pd.DataFrame({"household_key": code, "group_code": code.str[:14]}).assign(households=1)
     if parcels is not None and villages is not None:
-        table["village_code"] = code.str[:12].map(_villages_of_issuers(parcels, villages)).fillna("")
+        table["village_code"] = (
+            code.str[:12].map(_villages_of_issuers(parcels, villages)).astype("str").fillna("")
+        )
     return gpd.GeoDataFrame(schema.conform(table, _FILE), geometry=np.full(len(table), None), crs=None)
 
 
