@@ -4,6 +4,8 @@ Each node must lie in one part; that rule is given up and priced instead. What
 is left falls apart by centres: for each, the cheapest set of nodes within the
 band, a knapsack. Connectedness and the price of cuts are left out as well, so
 the bound holds with them and without. Prices are moved by subgradients.
+How many centres lie in which group of nodes may be told beforehand; `hamlets`
+goes through what there can be.
 
 Source: Lagrangian bound of the capacitated p-median problem, Lorena & Senne
 (2004), doi:10.1016/S0305-0548(03)00039-X; steps by Polyak's rule.
@@ -15,6 +17,7 @@ import numpy as np
 
 from geo.grids.kernel import NEVER, Floats, Graph, Ints, compiled, distance
 
+_COMPLETE = 3000  # nodes up to which lists hold everyone
 _CELLS = 2048  # sizes told apart in a knapsack; heavier ones are bounded by fractions
 
 
@@ -24,7 +27,7 @@ class Bound:
 
     value: float  # no partition within the band costs less than this
     prices: Floats  # n: what each node pays; whoever doubts the value can work it out again from these
-    rounds: int
+    often: Floats  # n: how often of late a part was around each node; their sum is about the number of parts
 
 
 @compiled
@@ -214,21 +217,62 @@ def fill(
 
 
 @compiled
+def picked(worth: Floats, family: tuple[Ints, Ints, Ints, Ints]) -> tuple[bool, Ints]:
+    """The cheapest centres with as many in each group as it must have and may have; whether there are such.
+
+    Groups are nested or apart, inner ones first, the last is everyone. So what
+    an inner group must have is had first, what it may not have is out for all.
+    """
+    begin, members, low, high = family
+    order = np.argsort(worth, kind="mergesort")
+    rank = np.empty(len(worth), dtype=np.int64)
+    rank[order] = np.arange(len(worth))
+    must = np.zeros(len(worth), dtype=np.bool_)
+    out = np.zeros(len(worth), dtype=np.bool_)
+    last = len(low) - 1
+    for g in range(len(low)):
+        own = members[begin[g] : begin[g + 1]]
+        number = 0
+        for i in own:
+            number += must[i]
+        if number > high[g]:
+            return False, order[:0]
+        if g < last and number >= low[g] and high[g] >= len(own):
+            continue
+        for at in np.sort(rank[own]):
+            i = order[at]
+            if must[i] or out[i]:
+                continue
+            if number < low[g]:
+                must[i] = True
+            elif number >= high[g]:
+                out[i] = True
+            elif g == last and worth[i] < 0:
+                must[i] = True
+            number += 1
+        if number < low[g]:
+            return False, order[:0]
+    return True, order[must[order]]
+
+
+@compiled
 def ascend(
     graph: Graph,
     lists: tuple[Ints, Ints, Floats],
     band: tuple[int, int],
-    counts: tuple[int, int],
+    family: tuple[Ints, Ints, Ints, Ints],
     target: float,
     rounds: int,
     prices: Floats,
     reach: float,
     complete: bool,
-) -> tuple[float, Floats]:
-    """Best bound found from some prices, and its prices.
+    stride: float,
+) -> tuple[float, Floats, Floats]:
+    """Best bound found from some prices, its prices, and how often each node was a centre of late.
 
     With lists that are not complete, a price may be at most half of what the
     node would cost at their reach, so nodes beyond never gain anything.
+    ``stride`` is what part of Polyak's step is gone at first.
     """
     begin, nodes, away = lists
     n = len(graph.weight)
@@ -243,7 +287,12 @@ def ascend(
     looked = np.zeros(n, dtype=np.int64)
     pull = np.empty(n)
     smooth = np.zeros(n)
-    step, stale = 1.0, 0
+    # a node of more households is dearer, and its price has farther to go
+    scale = np.maximum(graph.mass, 0.01 * graph.mass.sum() / n)
+    if not scale.any():
+        scale[:] = 1.0
+    often = np.zeros(n)
+    step, stale, first = stride, 0, True
     for _ in range(rounds):
         if not complete:
             for i in range(n):
@@ -261,21 +310,26 @@ def ascend(
             worth[c], looked[c] = cheapest_set(
                 graph, c, nodes[a:z], away[a:z], prices, band, beyond, steep, taken[a:z]
             )
-        order = np.argsort(worth, kind="mergesort")
+        can, centres = picked(worth, family)
+        if not can:
+            return NEVER, best_prices, often
         value = prices.sum()
         pull[:] = 1.0
-        for rank in range(min(counts[1], n)):
-            c = order[rank]
-            if rank >= counts[0] and worth[c] >= 0:
-                break
+        if not first:
+            often *= 0.95
+        for c in centres:
             value += worth[c]
+            often[c] += 1.0 if first else 0.05
             for at in range(begin[c], begin[c] + looked[c]):
                 pull[nodes[at]] -= taken[at]
+        first = False
         if value > best:
             if value > best + 1e-4 * max(target - best, 0.0):
                 stale = 0
             best = value
             best_prices[:] = prices
+            if best >= target:
+                break
         else:
             stale += 1
         if stale >= 12:
@@ -287,12 +341,12 @@ def ascend(
                 break
             continue
         smooth = 0.6 * smooth + 0.4 * pull if smooth.any() else pull.copy()
-        norm = (smooth * smooth).sum()
+        norm = (smooth * smooth * scale).sum()
         if norm < 1e-18:
             break
         length = step * max(target - value, 1e-6 * abs(target)) / norm
-        prices += length * smooth
-    return best, best_prices
+        prices += length * smooth * scale
+    return best, best_prices, often
 
 
 def lower_bound(
@@ -322,16 +376,37 @@ def lower_bound(
         band can exist the value is infinite.
     """
     n = len(graph.weight)
-    complete = n <= 3000
-    reach = np.inf if complete else _reach(graph, band[1])
-    lists = near_lists(graph, reach)
+    lists, reach = lists_of(graph, band)
     prices = np.full(n, target / max(n, 1)) if start is None else start.copy()
     if start is None and graph.mass.sum() > 0:
         prices = 1.5 * target * graph.mass / graph.mass.sum()
-    value, kept = ascend(graph, lists, band, counts, target, rounds, prices, float(reach), complete)
+    family = family_of([], n, [], counts)
+    value, kept, often = ascend(
+        graph, lists, band, family, target, rounds, prices, reach, np.isinf(reach), 1.0
+    )
     if value > NEVER / 2:
         value = np.inf
-    return Bound(value=max(float(value), 0.0), prices=kept, rounds=rounds)
+    return Bound(value=max(float(value), 0.0), prices=kept, often=often)
+
+
+def lists_of(graph: Graph, band: tuple[int, int]) -> tuple[tuple[Ints, Ints, Floats], float]:
+    """Nodes near each node, and how far these lists reach: infinitely, if they hold everyone."""
+    reach = np.inf if len(graph.weight) <= _COMPLETE else _reach(graph, band[1])
+    return near_lists(graph, reach), float(reach)
+
+
+def family_of(
+    groups: list[Ints], n: int, ranges: list[tuple[int, int]], counts: tuple[int, int]
+) -> tuple[Ints, Ints, Ints, Ints]:
+    """Nested groups of nodes and how many centres each has, everyone last, as `picked` takes them."""
+    lists = [*groups, np.arange(n)]
+    limits = np.array([*ranges, counts], dtype=np.int64)
+    return (
+        np.cumsum([0, *map(len, lists)]).astype(np.int64),
+        np.concatenate(lists).astype(np.int64),
+        np.minimum(limits[:, 0], n),
+        limits[:, 1].copy(),
+    )
 
 
 def _reach(graph: Graph, upper: int) -> float:

@@ -10,10 +10,11 @@ from typing import Final
 
 import numpy as np
 
-from geo.grids.bound import lower_bound
+from geo.grids.bound import Bound, lower_bound
 from geo.grids.columns import choose, pooled, priced
 from geo.grids.earlier import continued, mended
 from geo.grids.graph import TABLE_NODES, all_distances
+from geo.grids.hamlets import told_apart
 from geo.grids.kernel import NEVER, Floats, Graph, Ints, Pool, State, load, moved
 from geo.grids.trees import cut_tree, spanning_tree
 from geo.grids.wander import grown, standing, wander
@@ -22,6 +23,7 @@ CELLS: Final = 256  # sizes told apart when a few parts are divided anew
 FINE_CELLS: Final = 4096  # and when a whole graph is cut
 STATES: Final = 20_000_000  # of the table a whole tree is cut with
 _LEAST_PARTS: Final = 20  # a graph of fewer parts is searched as long as one of this many
+_CASE_NODES: Final = 1000  # and the bound of more nodes than this is not raised by cases
 _CHOICE_PARTS: Final = 200  # more parts than this are not chosen among at once
 
 
@@ -35,12 +37,18 @@ class Budget:
     bound: int  # steps of the bound
     columns: int  # parts chosen among
     branches: int  # of that choice
+    cases: int = 0  # of how many centres hamlets have, to raise the bound by
+    near: float = 0.0  # as long as the bound misses more than this share of the cost
 
 
 BUDGETS: Final[dict[str, Budget]] = {
-    "fast": Budget(starts=4, rounds=32, tries=1, bound=150, columns=0, branches=0),
-    "standard": Budget(starts=8, rounds=600, tries=3, bound=500, columns=6000, branches=50),
-    "best": Budget(starts=16, rounds=1500, tries=5, bound=1000, columns=10_000, branches=500),
+    "fast": Budget(starts=4, rounds=32, tries=1, bound=150, columns=0, branches=0, cases=4, near=0.05),
+    "standard": Budget(
+        starts=8, rounds=600, tries=3, bound=500, columns=6000, branches=50, cases=30, near=0.003
+    ),
+    "best": Budget(
+        starts=16, rounds=1500, tries=5, bound=1000, columns=10_000, branches=500, cases=200, near=0.001
+    ),
 }
 
 
@@ -128,7 +136,7 @@ def searched(  # noqa: PLR0913, what a search needs
         found = sorted((search(labels, 0, 0.0) for labels in fresh), key=lambda item: item[0])
         tries += [search(labels, rounds // budget.tries, 0.03) for _, labels in found[: budget.tries]]
         merit, labels = min(tries, key=lambda item: item[0])
-    bound, prices = 0.0, None
+    bound, prices, proof = 0.0, None, None
     if budget.bound:
         proof = lower_bound(
             graph,
@@ -146,7 +154,28 @@ def searched(  # noqa: PLR0913, what a search needs
         if chosen is not None:
             tries = [(merit, labels), search(chosen, rounds // 10, 0.005)]
             merit, labels = min(tries, key=lambda item: item[0])
+    if proof is not None and merit[1] == 0:
+        bound = max(bound, _raised(graph, proof, band, all_counts, merit[2], budget))
     return np.unique(labels, return_inverse=True)[1].astype(np.int64), bound
+
+
+def _raised(  # noqa: PLR0913, PLR0917, what a bound needs
+    graph: Graph, proof: Bound, band: tuple[int, int], counts: tuple[int, int], cost: float, budget: Budget
+) -> float:
+    """A bound by cases of hamlets, where the graph is small enough for them."""
+    if len(graph.weight) > _CASE_NODES:
+        return 0.0
+    value = told_apart(
+        graph,
+        proof,
+        band=band,
+        counts=counts,
+        target=cost,
+        rounds=budget.bound // 5,
+        cases=budget.cases,
+        near=budget.near,
+    )
+    return min(value * (1 - 1e-12), cost)
 
 
 def _starts(
