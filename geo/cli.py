@@ -100,8 +100,8 @@ def main() -> None:
 def demo(out: Annotated[Path, typer.Option(help="结果文件夹")] = Path("out/demo")) -> None:
     """用内置样例县走完全程：造数据、套合、划网格、台账、名册、地图。"""
     from geo import ledger, workspace
-    from geo.grid_cli import tell_of_first_use, text
     from geo.grid_cli import summary as grid_summary
+    from geo.grid_cli import tell_of_first_use, text
     from geo.grid_pipeline import GridInputs, partition_files
     from geo.grids import GridSettings
     from geo.reconcile import Settings

@@ -79,10 +79,6 @@ def test_adjust_tells_who_moved_and_a_curve_writes_nothing(work):
     code, said, _ = taotu("adjust", work, "--curve", "6/8/14,8-12,10-20", *QUICK)
     assert code == 0
     assert [line.split()[1] for line in said.splitlines()[1:]] == ["6-14", "8-12", "10-20"]
-        "6/8/14",
-        "8-12",
-        "10-20",
-    ] or "8-12" in said
     rows = json.loads(taotu("adjust", work, "--curve", "6/8/14,8-12", *QUICK, "--json")[1])
     assert [row["moved"] > 0 for row in rows] == [False, True]
     assert work.read_bytes() == before
