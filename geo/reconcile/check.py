@@ -85,7 +85,7 @@ def mended(
     ShiftError
         If ``stop``, and a shift waits to be accepted.
     """
-    sources, repairs = _repaired(sources)
+    sources, repairs = _repaired(sources, jobs=jobs)
     with ThreadPoolExecutor(max_workers=1) as pool:
         area = pool.submit(ellipsoidal_area, sources.survey)
         where = homes(sources)
@@ -124,53 +124,55 @@ def rule_tasks(
     return [partial(function, context) for function in RULES]
 
 
-def _repaired(sources: Sources) -> tuple[Sources, list[pd.DataFrame]]:
+def _repaired(sources: Sources, *, jobs: int) -> tuple[Sources, list[pd.DataFrame]]:
+    names = ("survey", "parcels", "villages", "groups", "baseline", "extent")
+    given = {name: layer for name in names if (layer := getattr(sources, name)) is not None and len(layer)}
+    with ThreadPoolExecutor(cores(jobs)) as pool:  # to ask whether a ring is valid takes no lock of Python's
+        done = list(pool.map(_mended_layer, given, given.values()))
+    layers = {name: layer for name, (layer, _) in zip(given, done, strict=True) if layer is not None}
+    return replace(sources, **layers), [note for _, notes in done for note in notes]
+
+
+def _mended_layer(name: str, layer: GeoDataFrame) -> tuple[GeoDataFrame | None, list[pd.DataFrame]]:
+    """The layer with valid land only, None where it was that already, and what was mended."""
     parts: list[pd.DataFrame] = []
-    layers: dict[str, GeoDataFrame] = {}
-    for name in ("survey", "parcels", "villages", "groups", "baseline", "extent"):
-        layer = getattr(sources, name)
-        if layer is None or not len(layer):
-            continue
-        polygons = np.asarray(layer.geometry.array)
-        flat = (
-            (shapely.get_dimensions(polygons) < AREAL)
-            & ~shapely.is_missing(polygons)
-            & ~shapely.is_empty(polygons)
+    polygons = np.asarray(layer.geometry.array)
+    flat = (
+        (shapely.get_dimensions(polygons) < AREAL)
+        & ~shapely.is_missing(polygons)
+        & ~shapely.is_empty(polygons)
+    )
+    if flat.any():
+        parts.append(_not_land(name, layer[flat]))
+        polygons = polygons.copy()
+        polygons[flat] = None
+    bad = ~shapely.is_missing(polygons) & ~(shapely.is_valid(polygons) & is_polygonal(polygons))
+    if not bad.any() and not flat.any():
+        return None, parts
+    fixed = repair(polygons[bad])
+    new = polygons.copy()
+    new[bad] = fixed.fixed
+    mended = layer.copy()
+    mended["geometry"] = new
+    mended = GeoDataFrame(mended, geometry="geometry", crs=layer.crs)
+    rows = mended[bad]
+    code = _row_codes(name, rows)
+    messages = [
+        f"{c or '要素'}：{why}；修复前 {before:.2f} m²，修复后 {after:.2f} m²"
+        for c, why, before, after in zip(code, fixed.reason, fixed.area_before, fixed.area_after, strict=True)
+    ]
+    parts.append(
+        findings(
+            "geometry_repaired",
+            messages,
+            layer=name,
+            rows=rows,
+            row_code=code,
+            area_before_m2=np.round(fixed.area_before, 2),
+            area_after_m2=np.round(fixed.area_after, 2),
         )
-        if flat.any():
-            parts.append(_not_land(name, layer[flat]))
-            polygons = polygons.copy()
-            polygons[flat] = None
-        bad = ~shapely.is_missing(polygons) & ~(shapely.is_valid(polygons) & is_polygonal(polygons))
-        if not bad.any() and not flat.any():
-            continue
-        fixed = repair(polygons[bad])
-        mended = layer.copy()
-        new = polygons.copy()
-        new[bad] = fixed.fixed
-        mended["geometry"] = new
-        mended = GeoDataFrame(mended, geometry="geometry", crs=layer.crs)
-        rows = mended[bad]
-        code = _row_codes(name, rows)
-        messages = [
-            f"{c or '要素'}：{why}；修复前 {before:.2f} m²，修复后 {after:.2f} m²"
-            for c, why, before, after in zip(
-                code, fixed.reason, fixed.area_before, fixed.area_after, strict=True
-            )
-        ]
-        parts.append(
-            findings(
-                "geometry_repaired",
-                messages,
-                layer=name,
-                rows=rows,
-                row_code=code,
-                area_before_m2=np.round(fixed.area_before, 2),
-                area_after_m2=np.round(fixed.area_after, 2),
-            )
-        )
-        layers[name] = mended
-    return replace(sources, **layers), parts
+    )
+    return mended, parts
 
 
 def _not_land(layer: str, rows: GeoDataFrame) -> pd.DataFrame:

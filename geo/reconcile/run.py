@@ -45,6 +45,9 @@ from geo.workers import cores
 
 DUST_M2: Final = 0.005  # less land than this is 0.00 m2 in the books and gets no row of its own
 NEAR_MARGIN_M: Final = 400.0  # parcels this far from a village still help to find its groups
+# What villages ask of parcels: each takes its rows of them, and a column not taken costs nothing.
+_OF_COVERING: Final = ("issuer_code", "village_code", "geometry")
+_OF_EVIDENCE: Final = ("parcel_code", "parcel_class", "geometry")
 
 Progress = Callable[[int, int, str], None]
 
@@ -182,13 +185,15 @@ def reconcile(  # noqa: PLR0913 - every layer a county may have, by name
     laid = pd.concat([part.patches for part in done]) if done else farmland
     laid = laid.sort_values("patch_code", kind="stable").reset_index(drop=True)
     found = _found(done, sources)
-    allocation = allocate(
-        found,
-        run_id=run_id,
-        previous=_previous(previous, "pieces"),
-        register=_previous(previous, "code_register"),
-    )
-    pieces = _finished(allocation.pieces, previous)
+    with ThreadPoolExecutor(max_workers=1) as beside:  # where pieces lie decides no code
+        sheets = beside.submit(_sheets, found)
+        allocation = allocate(
+            found,
+            run_id=run_id,
+            previous=_previous(previous, "pieces"),
+            register=_previous(previous, "code_register"),
+        )
+    pieces = _finished(allocation.pieces.assign(sheet_code=sheets.result()), previous)
     names = _names(checked) | dict.fromkeys(laid["village_code"].str[:6].unique(), county_name)
     covered = pd.concat([part.covered for part in done], ignore_index=True)
     every = [
@@ -328,7 +333,8 @@ def _roles(checked: Checked) -> tuple[GeoDataFrame, GeoDataFrame, list[pd.DataFr
         held = np.ones(len(parcels), dtype=bool)
         message = "没有任何地块带有承包地块信息（CBDKXX）；全部承包地块（类别 10）按已确权计"
         notes.append(findings("rights_absent", message, layer="parcels"))
-    return parcels[contract & held], parcels[~(contract & held)], notes
+    takes = contract & held
+    return parcels.loc[takes, list(_OF_COVERING)], parcels.loc[~takes, list(_OF_EVIDENCE)], notes
 
 
 def _placed_groups(checked: Checked) -> GeoDataFrame | None:
@@ -515,14 +521,20 @@ def _found(done: list[VillagePart], sources: Sources) -> GeoDataFrame:
     return pd.concat([part.pieces for part in done], ignore_index=True)
 
 
-def _finished(pieces: GeoDataFrame, previous: Mapping[str, pd.DataFrame] | None) -> GeoDataFrame:
-    """Pieces with sheet and state, sorted by key; those without a code come last, by patch."""
+def _sheets(pieces: GeoDataFrame) -> npt.NDArray[np.object_]:
+    """The 1:2000 map sheet each piece lies on."""
     points = gpd.GeoSeries(pieces.geometry.representative_point(), crs=pieces.crs)
     lonlat = points.to_crs(CRS(pieces.crs).geodetic_crs)  # type: ignore[arg-type] # a projected CRS has one
-    out = pieces.assign(sheet_code=sheet_code(lonlat.x.to_numpy(), lonlat.y.to_numpy(), 2_000))
+    return sheet_code(lonlat.x.to_numpy(), lonlat.y.to_numpy(), 2_000)
+
+
+def _finished(pieces: GeoDataFrame, previous: Mapping[str, pd.DataFrame] | None) -> GeoDataFrame:
+    """Pieces with their state, sorted by key; those without a code come last, by patch."""
+    out = pieces
     before = _previous(previous, "pieces")
     if before is not None:
         state = dict(zip(before["piece_key"], before["state"], strict=True))
+        out = out.copy()
         out["state"] = lookup(out["piece_key"], state, default="candidate")
     out = _layer(out, "pieces", pieces.crs)
     last = out["piece_key"].eq("")
