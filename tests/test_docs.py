@@ -51,14 +51,16 @@ def test_pages_load_nothing_from_a_network(site):
 
 def told_commands():
     """Every ``taotu`` command that stands in a code block of the readmes and guides, backslashes joined."""
-    for name in ("README.md", "README.zh.md", "docs/guide.md", "docs/guide.zh.md"):
+    for name in ("README.md", "README.zh.md", "docs/guide.md", "docs/guide.zh.md", "docs/grids.md"):
         text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ")
         for line in re.findall(r"^taotu .+$", text, re.MULTILINE):
-            yield pytest.param(line.split()[1:], id=f"{name}-{line[6:30]}")
+            yield pytest.param(line.split()[1:], id=f"{name}-{line[6:100]}")
 
 
 @pytest.mark.parametrize("words", list(told_commands()))
 def test_a_command_the_readers_are_told_is_one_the_program_has(words):
     command = typer.main.get_command(app).commands[words[0]]
+    if words[0] == "grids":
+        command = command.commands[words[1]]
     options = {name for parameter in command.params for name in parameter.opts}
     assert {word for word in words if word.startswith("--")} <= options
