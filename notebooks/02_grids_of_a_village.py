@@ -12,7 +12,6 @@
 # ---
 
 # %% [markdown]
-# %% [markdown]
 # # 一个村的网格 · Grids of a village
 #
 # A grid (网格) is a part of a village with about as many households as one person can look after: 30 to 50 in
