@@ -54,6 +54,7 @@ def prepare(folder: Path, villages: int, pixel_m: float) -> Path:
 
 def whole_set(folder: Path, by: By = "group", jobs: int = 1, *, photo: bool = True) -> dict[str, Any]:
     """The whole set as PDF."""
+    spare()  # as the command does
     with tempfile.TemporaryDirectory() as out:
         outcome = make_sheets(
             workspace.open(folder / "county.gpkg"),

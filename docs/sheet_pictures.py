@@ -17,7 +17,7 @@ from benchmarks.orthophoto import write_orthophoto
 from geo.sheets.run import By, LayoutSettings, Painting, SheetSettings, make_sheets
 
 IMAGES = Path(__file__).parent / "images"
-WIDTH_PX, COLOURS = 1600, 64
+WIDTH_PX, COLOURS = 1600, 160
 PHOTO_PX, PHOTO_COLOURS = 1000, 64  # a photo packs badly
 DPI = {"A3": 110.0, "A1": 62.0}  # a little finer than WIDTH_PX
 MARGIN = LayoutSettings(
@@ -88,8 +88,12 @@ def save(out: Path, page: dict[str, Any], name: str, *, sheet: int = 1) -> None:
         size = (width, round(width * image.height / image.width))
         small = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
     picture = IMAGES / f"{name}.png"
-    # By coverage: else the few pixels of a class would take the colour of many others.
-    few = small.quantize(colours, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    # The colours there are most of, as they are: a mean of them would give grey land a tint.
+    counted: list[tuple[int, Any]] = small.getcolors(small.width * small.height) or []
+    common = [colour for _, colour in sorted(counted, reverse=True)[:colours]]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([part for colour in common for part in colour])
+    few = small.quantize(palette=palette, dither=Image.Dither.NONE)
     few.save(picture, optimize=True)
     sys.stdout.write(f"{picture} {picture.stat().st_size // 1024} KB\n")
 
