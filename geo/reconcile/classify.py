@@ -166,13 +166,16 @@ def _pair_areas(
     polygons: npt.NDArray[np.object_], area: Floats, others: npt.NDArray[np.object_]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]:
     """Every meeting of a polygon (or the point that stands for it) with another: their rows and the area in common."""
-    # The others ask: each is prepared once for all the pieces near it.
+    # The others ask: each is prepared once for all the pieces near it; copies, as villages run in threads
+    # and the index inside a prepared geometry is made by whoever asks first.
     other, row = shapely.STRtree(polygons).query(others, predicate="intersects")
     order = np.lexsort((other, row))
     other, row = other[order], row[order]
-    shapely.prepare(others)
+    asking, at = np.unique(other, return_inverse=True)
+    prepared = shapely.set_srid(others[asking], 0)
+    shapely.prepare(prepared)
     # Most pieces lie wholly in one old patch: that test is many times cheaper than an intersection.
-    crossing = ~shapely.covers(others[other], polygons[row])
+    crossing = ~shapely.covers(prepared[at], polygons[row])
     covered = area[row].copy()
     covered[crossing] = common_area(polygons, row[crossing], others, other[crossing])
     return row, other, covered

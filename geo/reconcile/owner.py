@@ -113,9 +113,12 @@ def _by_boundary(
     # An enclave lies in another village's groups, but is its owner's.
     own = groups["village_code"].to_numpy(dtype=object)[other] == village[row]
     row, other = row[own], other[own]
-    shapely.prepare(bounds)
+    # Copies, as villages run in threads: the index inside a prepared geometry is made by whoever asks first.
+    asking, at = np.unique(other, return_inverse=True)
+    prepared = shapely.set_srid(bounds[asking], 0)
+    shapely.prepare(prepared)
     common = shapely.area(polygons[row])
-    crossing = ~shapely.covers(bounds[other], polygons[row])
+    crossing = ~shapely.covers(prepared[at], polygons[row])
     common[crossing] = common_area(polygons, row[crossing], bounds, other[crossing])
     return _most_say(row, groups["group_code"].to_numpy(dtype=object)[other], common)
 
