@@ -76,9 +76,9 @@ def test_what_is_out_of_the_band_is_said_village_by_village(files, tmp_path):
 
 def test_adjust_tells_who_moved_and_a_curve_writes_nothing(work):
     before = work.read_bytes()
-    code, said, _ = taotu("adjust", work, "--curve", "6/8/14,8-12,10-20", *QUICK)
+    code, said, _ = taotu("adjust", work, "--curve", "6/8/14,8-12", *QUICK)
     assert code == 0
-    assert [line.split()[1] for line in said.splitlines()[1:]] == ["6-14", "8-12", "10-20"]
+    assert [line.split()[1] for line in said.splitlines()[1:]] == ["6-14", "8-12"]
     rows = json.loads(taotu("adjust", work, "--curve", "6/8/14,8-12", *QUICK, "--json")[1])
     assert [row["moved"] > 0 for row in rows] == [False, True]
     assert work.read_bytes() == before

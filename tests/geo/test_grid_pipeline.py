@@ -156,7 +156,7 @@ def test_a_failure_in_writing_leaves_the_old_workspace(files, work, monkeypatch)
 
 def test_a_kill_leaves_the_old_workspace_and_the_next_run_goes(files, work):
     before = digest(work)
-    words = ["partition", work, *files.words(), "--profile", str_of(NORM), "--budget", "fast", "--jobs", 2]
+    words = ["partition", work, *files.words(), "--profile", str_of(NORM), "--budget", "fast", "--jobs", 1]
     command = [sys.executable, "-m", "geo.cli", "grids", *map(str, words)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     mark = work.parent / ".w.gpkg.lock"

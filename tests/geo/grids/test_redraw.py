@@ -179,7 +179,7 @@ def test_no_grids_at_all_are_refused():
         adjust_grids(homes(), villages(), settings=FAST, jobs=1)
 
 
-@settings(max_examples=5, phases=QUICK)
+@settings(max_examples=4, phases=QUICK)
 @given(
     cuts=st.lists(st.integers(20, 580), min_size=1, max_size=6, unique=True),
     slack=st.integers(-12, 12),
@@ -199,8 +199,6 @@ def test_nobody_is_lost_though_existing_grids_overlap_or_leave_gaps(cuts, slack,
     grids = schema.conform(layer(*strips, grid_name=[f"第{n}片" for n in range(len(strips))]), "grid_file")
     made = adjust_grids(people, own, grids, settings=FAST, jobs=1)
     assert_whole(made, own, people)
-    again = adjust_grids(people, own, grids.iloc[::-1].reset_index(drop=True), settings=FAST, jobs=1)
-    assert set(again.households["household_key"]) == set(made.households["household_key"])
 
 
 def test_what_a_norm_costs_is_the_sum_over_villages_and_nothing_for_the_norm_they_keep():

@@ -120,11 +120,6 @@ def test_the_order_of_rows_changes_no_byte(seed):
     assert plain[0] == plain[1]
 
 
-def test_two_processes_write_what_one_writes():
-    made = partition(homes(), villages(), lines=lines(), settings=MICRO, jobs=2)
-    assert bytes_of(made) == bytes_of(drawn(MICRO))
-
-
 @pytest.mark.parametrize("norms", [FAST, MICRO], ids=["grids", "micro"])
 def test_the_same_again_keeps_all_codes_and_adds_no_lineage(norms):
     first = drawn(norms)
@@ -206,7 +201,8 @@ def test_exclusive_sites_are_grids_of_their_own_and_stay_so():
     adjusted = adjust_grids(homes(), villages(), previous=made.tables(), settings=OTHER, jobs=1)
     kept = adjusted.grids[adjusted.grids["grid_kind"].eq("EXCLUSIVE")]
     assert (
-        kept[["grid_code", "grid_name"]].to_numpy().tolist() == sites[["grid_code", "grid_name"]].to_numpy().tolist()
+        kept[["grid_code", "grid_name"]].to_numpy().tolist()
+        == sites[["grid_code", "grid_name"]].to_numpy().tolist()
     )
 
 
