@@ -17,7 +17,8 @@ from benchmarks.orthophoto import write_orthophoto
 from geo.sheets.run import By, LayoutSettings, Painting, SheetSettings, make_sheets
 
 IMAGES = Path(__file__).parent / "images"
-WIDTH_PX, COLOURS = 1600, 160
+WIDTH_PX, COLOURS = 1600, 64
+EXACT = 8
 PHOTO_PX, PHOTO_COLOURS = 1000, 64  # a photo packs badly
 DPI = {"A3": 110.0, "A1": 62.0}  # a little finer than WIDTH_PX
 MARGIN = LayoutSettings(
@@ -88,11 +89,13 @@ def save(out: Path, page: dict[str, Any], name: str, *, sheet: int = 1) -> None:
         size = (width, round(width * image.height / image.width))
         small = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
     picture = IMAGES / f"{name}.png"
-    # The colours there are most of, as they are: a mean of them would give grey land a tint.
+    # By coverage: else the few pixels of a class would take the colour of many others. But a mean
+    # would give grey land a tint: the colours there are most of stand in the palette as they are.
     counted: list[tuple[int, Any]] = small.getcolors(small.width * small.height) or []
-    common = [colour for _, colour in sorted(counted, reverse=True)[:colours]]
+    common = [part for _, colour in sorted(counted, reverse=True)[:EXACT] for part in colour]
+    spread = small.quantize(colours - EXACT, method=Image.Quantize.MAXCOVERAGE).getpalette() or []
     palette = Image.new("P", (1, 1))
-    palette.putpalette([part for colour in common for part in colour])
+    palette.putpalette(common + spread[: 3 * (colours - EXACT)])
     few = small.quantize(palette=palette, dither=Image.Dither.NONE)
     few.save(picture, optimize=True)
     sys.stdout.write(f"{picture} {picture.stat().st_size // 1024} KB\n")
