@@ -41,7 +41,13 @@ def old_grids(draw, most=7):
     places = np.array([(3.0 * k, draw(st.integers(0, 9))) for k in range(n)])
     old = np.array(draw(st.lists(st.integers(-1, 3), min_size=n, max_size=n)))
     lower = draw(st.integers(2, 7))
-    return weights, np.array(edges, dtype=int).reshape(-1, 2), places, old, (lower, lower + draw(st.integers(0, 7)))
+    return (
+        weights,
+        np.array(edges, dtype=int).reshape(-1, 2),
+        places,
+        old,
+        (lower, lower + draw(st.integers(0, 7))),
+    )
 
 
 @SLOW
