@@ -347,7 +347,7 @@ def _with_grids(  # noqa: PLR0913 - as `adjust_grids`
     layers = {**extra, "grids": grids}
     if extra["exclusive"] is None and grids is not None and "grid_kind" in grids:
         sites = grids[grids["grid_kind"].isin([EXCLUSIVE, code_list("grid_kind")[EXCLUSIVE]])]
-        layers["exclusive"] = sites.assign(name=sites["grid_name"] if "grid_name" in sites else "")
+        layers["exclusive"] = sites.assign(name=sites.get("grid_name", ""))
     _one_system(villages, {"households": homes, **layers})
     places, notes = places_of(homes, villages, layers, previous=previous, only=only)
     able = [place for place in places if place.before or (place.grids is not None and len(place.grids))]
