@@ -248,8 +248,7 @@ def partition_files(  # noqa: PLR0913 - what the command line offers, by name
             jobs=jobs,
             progress=progress,
         )
-        keep(target, result, layers, what={"work": "partition", "only": sorted(only)})
-    return result
+        return keep(target, result, layers, what={"work": "partition", "only": sorted(only)})
 
 
 def adjust_files(  # noqa: PLR0913 - what the command line offers, by name
@@ -294,8 +293,7 @@ def adjust_files(  # noqa: PLR0913 - what the command line offers, by name
             jobs=jobs,
             progress=progress,
         )
-        keep(target, result, layers, what={"work": "adjust", "only": sorted(only)})
-    return result
+        return keep(target, result, layers, what={"work": "adjust", "only": sorted(only)})
 
 
 def curve_files(  # noqa: PLR0913 - what the command line offers, by name
@@ -393,11 +391,16 @@ def previous_grids(target: Path) -> dict[str, pd.DataFrame] | None:
     return tables if len(tables["grids"]) else None
 
 
-def keep(target: Path, result: Grids, layers: GridLayers, *, what: Mapping[str, object]) -> None:
+def keep(target: Path, result: Grids, layers: GridLayers, *, what: Mapping[str, object]) -> Grids:
     """Write grids into a workspace that is held alone, beside what else is in it.
 
     Findings of an earlier run stay where this one has not looked: those of villages it
     left out, and of homes it took as they stood.
+
+    Returns
+    -------
+    Grids
+        With all findings on grids that the workspace now has.
     """
     described: dict[str, dict[str, object]] = {role: {"files": files} for role, files in layers.files.items()}
     run = Run.of({**described, "grids": dict(what)}, result.settings_json(), more=_COMPUTING)
@@ -409,7 +412,7 @@ def keep(target: Path, result: Grids, layers: GridLayers, *, what: Mapping[str, 
             "runs": run.after(None),
         }
         workspace.write(target, tables, crs=layers.villages.crs)
-        return
+        return result
     held = workspace.open(target)
     for name, table in tables.items():
         if isinstance(table, gpd.GeoDataFrame):
@@ -424,6 +427,7 @@ def keep(target: Path, result: Grids, layers: GridLayers, *, what: Mapping[str, 
         tables["villages"] = layers.villages.to_crs(held.crs)
     rest = {layer: held.read(layer) for layer in held.layers if layer not in tables}
     workspace.write(target, {**rest, **tables}, crs=held.crs)
+    return replace(result, findings=found)
 
 
 def _unseen(found: pd.DataFrame, result: Grids, layers: GridLayers) -> "pd.Series[bool]":

@@ -105,7 +105,8 @@ def test_what_was_wrong_with_homes_is_still_told_after_a_run_that_did_not_read_t
     files = written(tmp_path, houses=houses)
     work = tmp_path / "w.gpkg"
     partition_files(work, files.inputs(), **ONE)
-    adjust_files(work, replace(files.inputs(), households=None), **ONE)
+    result = adjust_files(work, replace(files.inputs(), households=None), **ONE)
+    assert result.findings["severity"].eq("error").any(), "and by the command's exit status"
     found = workspace.open(work).read("findings")
     assert found["rule"].eq("household_outside").sum() == 1
     assert found["finding_id"].is_unique
