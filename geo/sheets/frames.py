@@ -26,6 +26,7 @@ OVERVIEW_SCALES: Final = (2_000, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000
 
 _LAST_PARCEL_OVERVIEW: Final = 5_000  # it leads to pages; farmland patches are enough for that
 _LAST_PARCEL_SCALE: Final = 25_000
+_LAST_PATCH_SCALE: Final = 25_000
 _STEPS_MM: Final = (50.0, 25.0, 5.0, 1.0)  # how round a corner is: 100 m to 2 m at 1:2000
 _STEPS_ACROSS: Final = 8  # the coarsest of which the map's height holds this many: finer ones only cost time
 _ZONED: Final = (CGCS2000, XIAN80, BEIJING54)
@@ -74,6 +75,11 @@ def map_size_mm(paper: str) -> tuple[float, float]:
 def shows_parcels(frame: Frame) -> bool:
     """Whether contract parcels are drawn on a page; on one of a small scale they would be a blot."""
     return frame.scale <= (_LAST_PARCEL_OVERVIEW if frame.kind == "overview" else _LAST_PARCEL_SCALE)
+
+
+def shows_patches(frame: Frame) -> bool:
+    """Whether farmland patches are drawn; where one lost piece makes an overview wide, they would be a blot."""
+    return frame.scale <= _LAST_PATCH_SCALE
 
 
 def unit_frames(  # noqa: PLR0913 - the land, and how a page is cut

@@ -24,7 +24,7 @@ from geo.area import from_cents, mu, to_cents
 from geo.crs import central_meridian
 from geo.errors import MismatchError
 from geo.sheets import margin
-from geo.sheets.frames import Frame, shows_parcels
+from geo.sheets.frames import Frame, shows_parcels, shows_patches
 from geo.sheets.labels import How, Labels, LabelSettings, Measure, label_size, place_labels, text_width
 from geo.sheets.land import OnPaper, Shapely, cut, on_paper
 from geo.sheets.margin import Tick
@@ -227,6 +227,7 @@ def layout(
     if frame.kind == "map":
         labels = _labels(rows, own, names, place.frame_mm, chosen.labels, measure)
         entries = _entries(rows, labels, _page_remarks(frame, rows, tiles))
+    nothing = parcels[1][:0]
     placed = bool(np.isfinite(frame.corners).all()) and place.crs is not None
     totals = _totals(rows if frame.kind == "overview" else rows[rows["at_home"]])
     balance = _balance(frame, layers.get("balance"))
@@ -260,8 +261,8 @@ def layout(
         else _parts(entries, plan),
         balance=balance,
         land={
-            "patches": cut(layers, "patches", place)[1],
-            "parcels": parcels[1] if shows_parcels(frame) else parcels[1][:0],
+            "patches": cut(layers, "patches", place)[1] if shows_patches(frame) else nothing,
+            "parcels": parcels[1] if shows_parcels(frame) else nothing,
             "villages": villages[1],
             "others": others,
         },

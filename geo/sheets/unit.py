@@ -29,7 +29,7 @@ from geo.memory import release
 from geo.sheets.draw import pdf, png, save, whole_document
 from geo.sheets.dxf import DxfSettings, dxf, outside_gbk
 from geo.sheets.fonts import missing
-from geo.sheets.frames import Frame, frame_shapes, shows_parcels
+from geo.sheets.frames import Frame, frame_shapes, shows_parcels, shows_patches
 from geo.sheets.page import Page, Text
 from geo.sheets.points import boundary_points
 
@@ -43,6 +43,7 @@ VOLUME: Final = 40  # pages of one PDF: more go into further volumes, so that me
 _FORBIDDEN: Final = re.compile(r'[\x00-\x1f<>:"/\\|?*]')  # in file names, of Windows and of Linux
 _LONGEST_NAME: Final = 60
 _READ_MM2: Final = 300_000.0  # of map that land is read for at once: five pages of A3, or one of A1
+_SHOWN: Final = {"parcels": shows_parcels, "patches": shows_patches}
 _UNIT_COLUMNS: Final = {"group": "group_code", "village": "village_code"}
 _COMPUTING: Final = ("taotu", "ezdxf", "geopandas", "pikepdf", "pyproj", "shapely", "uharfbuzz", "xlsxwriter")
 
@@ -249,7 +250,8 @@ def land(job: Job, frames: Sequence[Frame], task: Task) -> dict[str, pd.DataFram
     nowhere = "0 = 1" if box is None else None
     out = {}
     for layer, columns in _READ.items():
-        hidden = "0 = 1" if layer == "parcels" and not any(map(shows_parcels, frames)) else None
+        drawn = any(layer not in _SHOWN or _SHOWN[layer](frame) for frame in frames)
+        hidden = None if drawn else "0 = 1"
         shown = _shown(job, frames, task) if layer == "pieces" else None
         where = nowhere or hidden or shown
         out[layer] = task.source.read(layer, where=where, bbox=box, columns=list(columns))

@@ -18,7 +18,14 @@ from geo.errors import (
     MissingColumnError,
     MissingDatumError,
 )
-from geo.sheets.frames import frame_shapes, map_size_mm, sheet_frames, unit_frames
+from geo.sheets.frames import (
+    frame_shapes,
+    map_size_mm,
+    sheet_frames,
+    shows_parcels,
+    shows_patches,
+    unit_frames,
+)
 from geo.sheets.index import sheet_frame
 from geo.sheets.shown import adjoining
 from geo.sheets.tiles import Window, tiles
@@ -399,3 +406,13 @@ def test_a_map_in_no_numbered_zone_keeps_its_system(crs):
     x, y = Transformer.from_crs("EPSG:4490", crs, always_xy=True).transform(113.2, 37.9)
     (frame,) = sheet_frames(layer([shapely.box(x, y, x + 20, y + 20)], crs=crs), own_zone=True)
     assert (frame.key, frame.crs) == ("J49I303500", "")
+
+
+def test_an_overview_that_one_lost_piece_makes_wide_leaves_parcels_and_patches_out():
+    shown = {}
+    for far in (600, 60_000):
+        overview, *_ = unit_frames(
+            layer([shapely.box(X0, Y0, X0 + 50, Y0 + 50), shapely.box(X0 + far, Y0, X0 + far + 50, Y0 + 50)])
+        )
+        shown[far] = (shows_parcels(overview), shows_patches(overview))
+    assert shown == {600: (True, True), 60_000: (False, False)}
