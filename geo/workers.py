@@ -15,6 +15,7 @@ Shared = TypeVar("Shared")
 Result = TypeVar("Result")
 Tell = Callable[[int, int, str], None]  # how many are done, of how many, and the last one's name
 
+AGAIN: Final = "请减少 --jobs 后重新运行"  # what to do where nothing is kept of a run that was stopped
 _AHEAD: Final = 2  # things waiting for each process: no more are held in memory
 
 
@@ -33,6 +34,8 @@ def spread(  # noqa: PLR0913 - what a spread is made of, by name
     workers: int,
     tell: Tell | None = None,
     name: Callable[[Thing], str] = str,
+    begin: Callable[[], None] | None = None,
+    advice: str = AGAIN,
 ) -> list[Result]:
     """``work(thing, shared)`` for every thing.
 
@@ -48,6 +51,10 @@ def spread(  # noqa: PLR0913 - what a spread is made of, by name
         Called after each.
     name : callable
         What to call a thing when telling.
+    begin : function of a module, optional
+        Called in each further process before its first thing; not where the work is done here.
+    advice : str
+        What the user is to do if the system ended a process, to finish the message.
 
     Returns
     -------
@@ -71,7 +78,7 @@ def spread(  # noqa: PLR0913 - what a spread is made of, by name
     context = multiprocessing.get_context("spawn")
     done: dict[int, Result] = {}
     with ProcessPoolExecutor(
-        min(workers, len(things)), mp_context=context, initializer=_begin, initargs=((work, shared),)
+        min(workers, len(things)), mp_context=context, initializer=_begin, initargs=((work, shared), begin)
     ) as pool:
         waiting: dict[Future[Result], int] = {}
         rest = iter(enumerate(things))
@@ -87,7 +94,7 @@ def spread(  # noqa: PLR0913 - what a spread is made of, by name
                     done[at] = future.result()
                     say(len(done), len(things), name(things[at]))
         except BrokenProcessPool as error:
-            raise OutputError("工作进程被系统中止（多半是内存不足）：请减少 --jobs 后重新运行") from error
+            raise OutputError(f"工作进程被系统中止（多半是内存不足）：{advice}") from error
         except BaseException:
             for future in waiting:
                 future.cancel()
@@ -98,7 +105,9 @@ def spread(  # noqa: PLR0913 - what a spread is made of, by name
 _task: list[Any] = []  # of this process: the work and what is shared
 
 
-def _begin(task: Any) -> None:  # noqa: ANN401 - whatever the work shares
+def _begin(task: Any, first: Callable[[], None] | None) -> None:  # noqa: ANN401 - whatever the work shares
+    if first is not None:
+        first()
     _task[:] = task
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -5,12 +5,8 @@ page that fails is a row in the list and does not stop the rest; a run that was
 stopped goes on from the units that are done.
 """
 
-import multiprocessing
 import os
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -20,7 +16,7 @@ import geopandas as gpd
 import pandas as pd
 
 from geo.atomic import alone
-from geo.errors import InputError, OutputError
+from geo.errors import InputError
 from geo.memory import spare
 from geo.sheets import fonts
 from geo.sheets.dxf import DxfSettings
@@ -44,6 +40,7 @@ from geo.sheets.unit import (
     quoted,
     record_path,
 )
+from geo.workers import Tell, cores, spread
 
 __all__ = [
     "DxfSettings",
@@ -56,7 +53,6 @@ __all__ = [
 ]
 
 By = Literal["group", "village", "sheet"]
-Progress = Callable[[int, int, str], None]
 
 TITLES: Final[dict[By, str]] = {"group": "按组", "village": "按村", "sheet": "按图幅"}
 PAPERS: Final[dict[By, str]] = {"group": "A3", "village": "A1", "sheet": "A1"}
@@ -65,7 +61,7 @@ _SHEETS_FOLDER: Final = "标准图幅"
 _LOCK: Final = "图件"
 _VILLAGE_DIGITS: Final = 12  # a group's code begins with its village's
 _NO_VILLAGE: Final = "村代码缺失"
-_AHEAD: Final = 4  # units a worker has waiting
+_ADVICE: Final = "请减少 --jobs，加 --resume 接着运行"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +158,7 @@ def make_sheets(  # noqa: PLR0913 - what the command line offers, by name
     jobs: int = 1,
     resume: bool = False,
     settings: SheetSettings | None = None,
-    progress: Progress | None = None,
+    progress: Tell | None = None,
 ) -> SheetsOutcome:
     """Make the county's set of sheets.
 
@@ -200,7 +196,7 @@ def make_sheets(  # noqa: PLR0913 - what the command line offers, by name
     Raises
     ------
     InputError
-        If a format or code is unknown, or the photo cannot be read.
+        If a format or code is unknown, ``jobs`` is below 0, or the photo cannot be read.
     OutputError
         If the folder cannot be written, another run is writing it, or a worker was killed.
     MissingDatumError
@@ -210,6 +206,8 @@ def make_sheets(  # noqa: PLR0913 - what the command line offers, by name
     BalanceError
         If pages do not list every piece once: a fault of this program.
     """
+    if jobs < 0:
+        raise InputError(f"进程数不能是 {jobs}；0 为全部核心")
     settings = settings or SheetSettings()
     target = Path(out)
     start = perf_counter()
@@ -240,7 +238,7 @@ def make_sheets(  # noqa: PLR0913 - what the command line offers, by name
     )
     with alone(target / _LOCK):  # of any kind: the tables of villages are common to all
         mine = [job for job in asked if _has_work(job, wanted)]
-        made = dict(zip(map(_name, mine), _made(mine, task, _workers(jobs), progress), strict=True))
+        made = dict(zip(map(_name, mine), _made(mine, task, cores(jobs), progress), strict=True))
         if only is None:
             forget(target, every)
         records = {_name(job): made.get(_name(job)) or load_record(record_path(target, job)) for job in every}
@@ -410,71 +408,12 @@ def _names(job: Job, code: str, pieces: pd.DataFrame) -> bool:
     return code.isdigit() and any(piece.startswith(code) for piece in held)
 
 
-def _workers(jobs: int) -> int:
-    if jobs < 0:
-        raise InputError(f"进程数不能是 {jobs}；0 为全部核心")
-    return (
-        jobs or len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else jobs or os.cpu_count() or 1
+def _made(jobs: Sequence[Job], task: Task, workers: int, progress: Tell | None) -> list[Record]:
+    """Records of units, in their order."""
+    return spread(
+        make_unit, jobs, task, workers=workers, tell=progress, name=_title, begin=spare, advice=_ADVICE
     )
 
 
-def _made(jobs: Sequence[Job], task: Task, workers: int, progress: Progress | None) -> list[Record]:
-    """Records of units, in their order."""
-    tell = progress or (lambda _done, _total, _name: None)
-    tell(0, len(jobs), "")
-    if workers <= 1 or len(jobs) <= 1:
-        records = []
-        for at, job in enumerate(jobs, start=1):
-            records.append(make_unit(job, task))
-            tell(at, len(jobs), job.name or job.code)
-        return records
-    # A fresh process each: one that is forked takes over locks that other threads hold.
-    context = multiprocessing.get_context("spawn")
-    done: dict[int, Record] = {}
-    with ProcessPoolExecutor(
-        min(workers, len(jobs)), mp_context=context, initializer=_begin, initargs=(task,)
-    ) as pool:
-        waiting: dict[Future[Record], int] = {}
-        rest = iter(enumerate(jobs))
-        try:
-            while len(done) < len(jobs):
-                for at, job in rest:
-                    waiting[pool.submit(_one, job)] = at
-                    if len(waiting) >= workers * _AHEAD:
-                        break
-                ready, _ = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in ready:
-                    at = waiting.pop(future)
-                    done[at] = future.result()
-                    tell(len(done), len(jobs), jobs[at].name or jobs[at].code)
-        except BrokenProcessPool as error:
-            raise OutputError(
-                "出图进程被系统中止（多半是内存不足）：请减少 --jobs，加 --resume 接着运行"
-            ) from error
-        except BaseException:
-            for future in waiting:
-                future.cancel()
-            raise
-    return [done[at] for at in range(len(jobs))]
-
-
-_task: list[Task] = []  # of this worker
-
-
-def _begin(task: Task) -> None:
-    spare()
-    _task[:] = [task]
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A run that is killed takes its workers along: they would wait for work for ever."""
-    if (parent := multiprocessing.parent_process()) is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _one(job: Job) -> Record:
-    return make_unit(job, _task[0])
+def _title(job: Job) -> str:
+    return job.name or job.code

@@ -71,3 +71,25 @@ def test_a_stop_by_the_user_stops_the_work():
 def test_no_number_means_every_core_and_a_number_itself():
     assert cores(3) == 3
     assert 1 <= cores(0) <= (os.cpu_count() or 1)
+
+
+begun = []
+
+
+def begin():
+    begun.append("here")
+
+
+def how_begun(_thing, _shared):
+    return list(begun)
+
+
+@pytest.mark.parametrize(("workers", "times"), [(1, 0), (2, 1)])
+def test_each_further_process_begins_once_and_this_one_not(workers, times):
+    assert spread(how_begun, [1, 2, 3, 4], None, workers=workers, begin=begin) == [["here"] * times] * 4
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of another kind")
+def test_whoever_keeps_what_is_done_says_what_to_do_in_its_own_words():
+    with pytest.raises(OutputError, match="加 --resume 接着运行$"):
+        spread(killed, [1, 2, 3], 2, workers=2, advice="加 --resume 接着运行")
