@@ -8,6 +8,8 @@ import functools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
 
@@ -73,3 +75,40 @@ class MissingToolError(GeoError):
 
 class GraphError(GeoError):
     """A graph that is none: an edge to no node, a weight below zero or not whole, a band upside down."""
+
+
+class StaleError(GeoError):
+    """A row was changed by someone else since the caller read it.
+
+    ``base`` is the version the caller had, ``theirs`` the row as it stands now,
+    ``yours`` what the caller wanted to write.
+    """
+
+    def __init__(
+        self, message: str, *, base: int, theirs: "Mapping[str, object]", yours: "Mapping[str, object]"
+    ) -> None:
+        super().__init__(message)
+        self.base = base
+        self.theirs = dict(theirs)
+        self.yours = dict(yours)
+
+    def __reduce__(self) -> "tuple[functools.partial[StaleError], tuple[object, ...]]":
+        """So that it comes whole out of a worker process."""
+        build = functools.partial(StaleError, base=self.base, theirs=self.theirs, yours=self.yours)
+        return build, self.args
+
+
+class UnknownRowError(GeoError):
+    """A layer has no row of that key, or none that the caller may see."""
+
+
+class ForbiddenError(GeoError):
+    """The caller may not do or see this."""
+
+
+class TransitionError(GeoError):
+    """A state may not follow the one a row is in."""
+
+
+class ConditionError(GeoError):
+    """A filter that cannot mean anything: no such column, or a value of the wrong kind."""

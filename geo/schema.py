@@ -10,7 +10,7 @@ written.
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 import geopandas as gpd
 import pandas as pd
@@ -36,6 +36,62 @@ LAYER_TITLES: Final = {
     "code_register": "编号登记",
     "runs": "运行批次",
     "meta": "元数据",
+    "cases": "核查登记",
+    "attachments": "附件",
+    "conflicts": "冲突",
+    "audit": "审计日志",
+}
+
+# Layers that people change, and the column that names a row of each; a run neither makes nor drops them.
+RECORD_LAYERS: Final = {
+    "cases": "piece_key",
+    "attachments": "attachment_key",
+    "conflicts": "conflict_key",
+    "audit": "seq",
+}
+# Layers that a run makes: a workspace always has them all.
+RUN_LAYERS: Final = tuple(layer for layer in LAYER_TITLES if layer not in RECORD_LAYERS)
+# Every record layer but the append-only log has these last, filled in by the store alone.
+RECORD_COLUMNS: Final = ("version", "updated_at", "updated_by")
+
+# The column that names a row of a layer. In ``parcels`` and ``balance`` it may name several.
+LAYER_KEYS: Final = {
+    "patches": "patch_code",
+    "parcels": "parcel_code",
+    "parcels_original": "parcel_code",
+    "pieces": "piece_code",
+    "villages": "village_code",
+    "findings": "finding_id",
+    "shifts": "shift_key",
+    "balance": "code",
+    "sheets": "sheet_key",
+    "grids": "grid_code",
+    "grid_villages": "village_code",
+    "households": "household_key",
+    "code_register": "piece_code",
+    "runs": "run_id",
+    "meta": "key",
+    **RECORD_LAYERS,
+}
+
+# How a row tells its village: a column that is the village's code, or one that begins with it.
+# Who may see only some villages is refused a layer that does not stand here.
+SCOPES: Final[dict[str, tuple[str, Literal["equal", "prefix"]]]] = {
+    "patches": ("village_code", "equal"),
+    "parcels": ("parcel_code", "prefix"),
+    "parcels_original": ("parcel_code", "prefix"),
+    "pieces": ("village_code", "equal"),
+    "villages": ("village_code", "equal"),
+    "findings": ("village_code", "equal"),
+    "shifts": ("village_code", "equal"),
+    "balance": ("code", "prefix"),
+    "sheets": ("unit_code", "prefix"),
+    "grids": ("village_code", "equal"),
+    "grid_villages": ("village_code", "equal"),
+    "households": ("village_code", "equal"),
+    "grid_lineage": ("village_code", "equal"),
+    "code_register": ("group_code", "prefix"),
+    **dict.fromkeys(RECORD_LAYERS, ("village_code", "equal")),
 }
 
 GRID_LAYERS: Final = (
@@ -91,6 +147,12 @@ def column_names(layer: str) -> list[str]:
 def titles(layer: str) -> dict[str, str]:
     """Chinese title of each column of a layer."""
     return {column.name: column.title for column in columns(layer)}
+
+
+@cache
+def personal_columns(layer: str) -> frozenset[str]:
+    """Columns of a layer that tell of persons: those whose note begins with ``personal``."""
+    return frozenset(column.name for column in columns(layer) if column.note.startswith("personal"))
 
 
 def conform(table: Table, layer: str) -> Table:

@@ -162,7 +162,7 @@ def write(path: str | os.PathLike[str], tables: Mapping[str, pd.DataFrame], *, c
         raise OutputError(f"工作区文件名须以 {_SUFFIX} 结尾：{target}")
     system = _system(crs)
     _refuse_unknown(tables)
-    names = [layer for layer in schema.LAYER_TITLES if layer != "meta"]
+    names = [layer for layer in schema.RUN_LAYERS if layer != "meta"]
     layers = {layer: _layer(tables.get(layer), layer, system) for layer in names}
     name = _crs_name(system)
     layers["meta"] = _meta(tables, name)
@@ -190,7 +190,7 @@ def amend(path: str | os.PathLike[str], tables: Mapping[str, pd.DataFrame]) -> N
         before = open(path)
         _refuse_unknown(tables)
         rows: dict[str, pa.Table | Callable[[], AbstractContextManager[pa.RecordBatchReader]]] = {}
-        for layer in [*(name for name in schema.LAYER_TITLES if name != "meta"), "meta"]:
+        for layer in [*(name for name in schema.RUN_LAYERS if name != "meta"), "meta"]:
             if layer in tables or layer not in before.layers:
                 rows[layer] = _arrow(_layer(tables.get(layer), layer, before.crs), layer)
             else:  # as it is, without ever being held: a county's pieces take gigabytes as shapes
@@ -234,7 +234,7 @@ def open(url: str | os.PathLike[str]) -> Workspace:  # noqa: A001 - workspace.op
             f"{path} 是第 {version} 版的工作区，本程序只读第 {schema.WORKSPACE_VERSION} 版："
             "请用本版程序重新运行 taotu reconcile，或改用生成它的程序版本",
         )
-    missing = [layer for layer in schema.LAYER_TITLES if layer not in present | _LATER]
+    missing = [layer for layer in schema.RUN_LAYERS if layer not in present | _LATER]
     if missing or "crs" not in meta:
         raise WorkspaceError(
             f"{path} 缺少{'、'.join(missing) or '坐标系'}，已损坏：请用 taotu reconcile 重新生成"
@@ -434,9 +434,9 @@ def _publish(
 
 
 def _refuse_unknown(layers: Iterable[str]) -> None:
-    if unknown := sorted(set(layers) - set(schema.LAYER_TITLES)):
+    if unknown := sorted(set(layers) - set(schema.RUN_LAYERS)):
         raise WorkspaceError(
-            f"工作区没有图层 {'、'.join(unknown)}；可用的图层：{'、'.join(schema.LAYER_TITLES)}"
+            f"工作区没有图层 {'、'.join(unknown)}；可用的图层：{'、'.join(schema.RUN_LAYERS)}"
         )
 
 
@@ -538,7 +538,7 @@ def _describe(scratch: Path) -> None:
             " VALUES ('layer_styles', 'attributes', 'layer_styles', ?, 0)",
             (_WRITING["OGR_CURRENT_DATE"],),
         )
-        for layer in schema.LAYER_TITLES:
+        for layer in schema.RUN_LAYERS:
             base.execute(
                 "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column,"
                 " styleName, styleQML, styleSLD, useAsDefault, description, owner, ui, update_time)"
@@ -551,7 +551,7 @@ def _describe(scratch: Path) -> None:
                     _WRITING["OGR_CURRENT_DATE"],
                 ),
             )
-        base.execute("INSERT INTO gpkg_ogr_contents VALUES ('layer_styles', ?)", (len(schema.LAYER_TITLES),))
+        base.execute("INSERT INTO gpkg_ogr_contents VALUES ('layer_styles', ?)", (len(schema.RUN_LAYERS),))
         base.commit()
 
 

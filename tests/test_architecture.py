@@ -18,9 +18,9 @@ LEVELS = [
     {"errors", "schema", "findings", "codes", "crs", "area", "topology", "atomic", "standards"}
     | {"datum", "control_points", "movement", "shifts", "memory", "workers", "provenance"},
     {"exchange", "reconcile", "sheets", "field", "letting", "grids", "sample", "raster", "workbook"},
-    {"workspace", "cluster"},
+    {"workspace", "store", "cluster"},
     {"ledger", "report", "webdata", "webpage", "webpanel", "webmap", "pipeline"}
-    | {"roster", "certificate", "webgrids", "grid_pipeline", "grid_tables"},
+    | {"roster", "certificate", "webgrids", "grid_pipeline", "grid_tables", "assets", "servedmap"},
     {"terminal", "cli", "grid_cli", "api"},
 ]
 LEVEL_OF = {unit: level for level, units in enumerate(LEVELS) for unit in units}

@@ -69,7 +69,7 @@ def test_every_layer_comes_back_as_it_was_written(tables, county):
 
 
 def test_all_layers_are_there_and_those_not_given_are_empty(county):
-    assert county.layers == tuple(schema.LAYER_TITLES)
+    assert county.layers == schema.RUN_LAYERS
     for layer in ("shifts", "runs", "code_register"):
         empty = county.read(layer)
         assert len(empty) == 0
@@ -105,7 +105,7 @@ shapes = {
 def random_tables(draw):
     """Some layers, with 0 to 3 rows of anything their columns may hold."""
     out = {}
-    for layer in draw(st.sets(st.sampled_from(list(schema.LAYER_TITLES)[:-1]), min_size=1, max_size=3)):
+    for layer in draw(st.sets(st.sampled_from(list(schema.RUN_LAYERS)[:-1]), min_size=1, max_size=3)):
         count = draw(st.integers(0, 3))
         data = {
             column.name: pd.Series(
@@ -257,14 +257,16 @@ def test_a_system_without_a_number_comes_back(tmp_path):
 
 def test_layers_and_columns_have_chinese_titles(county):
     held = dict(rows_of(county.path, "SELECT table_name, identifier FROM gpkg_contents"))
-    assert {layer: held[layer] for layer in schema.LAYER_TITLES} == schema.LAYER_TITLES
-    for layer in schema.LAYER_TITLES:
+    assert {layer: held[layer] for layer in schema.RUN_LAYERS} == {
+        layer: schema.LAYER_TITLES[layer] for layer in schema.RUN_LAYERS
+    }
+    for layer in schema.RUN_LAYERS:
         query = "SELECT column_name, title FROM gpkg_data_columns WHERE table_name = ?"
         assert dict(rows_of(county.path, query, layer)) == schema.titles(layer)
 
 
 def test_columns_stand_in_their_promised_order(county):
-    for layer in schema.LAYER_TITLES:
+    for layer in schema.RUN_LAYERS:
         held = [name for _, name, *_ in rows_of(county.path, f"PRAGMA table_info({layer})")]
         first = ["fid", "geom"] if layer in workspace.GEOMETRIES else ["fid"]
         assert held == first + schema.column_names(layer)
@@ -283,7 +285,7 @@ def test_row_counts_and_spatial_indexes_are_right(county, tables):
 def test_every_layer_has_one_default_style_with_titles(county):
     query = "SELECT f_table_name, f_geometry_column, useAsDefault, styleQML FROM layer_styles"
     styles = {name: (geom, default, qml) for name, geom, default, qml in rows_of(county.path, query)}
-    assert list(styles) == list(schema.LAYER_TITLES)
+    assert list(styles) == list(schema.RUN_LAYERS)
     for layer, (geom, default, qml) in styles.items():
         assert geom == ("geom" if layer in workspace.GEOMETRIES else "")
         assert default == 1

@@ -65,7 +65,7 @@ def seen(tmp_path_factory):
     if subprocess.run(probe, env=environment, capture_output=True, check=False).returncode != 0:
         pytest.skip("no QGIS on this machine")
     workspace.write(folder / "w.gpkg", county_tables(), crs=CRS)
-    command = [SYSTEM_PYTHON, "-c", SCRIPT, folder / "w.gpkg", folder / "map.png", *schema.LAYER_TITLES]
+    command = [SYSTEM_PYTHON, "-c", SCRIPT, folder / "w.gpkg", folder / "map.png", *schema.RUN_LAYERS]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return json.loads(run.stdout.splitlines()[-1]) | {"said": run.stderr}
 
