@@ -17,19 +17,21 @@ import rasterio
 from affine import Affine
 from PIL import Image
 from pyproj import CRS
-from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
-from geo.sheets.rasters import (
+from geo.raster import (
     UNREADABLE,
     Bounds,
     Bytes,
     Raster,
     Rasters,
+    all_valid,
     as_wkt,
     close,
     dataset,
+    eight_bits,
     growth,
     meets,
     moved,
@@ -193,7 +195,7 @@ class _Canvas:
                 colours, shown = self._warp(data, raster, bands, strip, way)
             if colours.dtype.kind == "f":  # a raster of floats seldom says that what is no number is no data
                 shown = shown & np.isfinite(colours).all(axis=0)
-            self._lay(_eight_bits(colours, palette, stretch), strip, shown)
+            self._lay(eight_bits(colours, palette, stretch), strip, shown)
         return len(bands) > 1 or palette is not None
 
     def _lay(self, colours: Bytes, part: tuple[slice, slice], shown: npt.NDArray[np.bool_]) -> None:
@@ -240,7 +242,7 @@ class _Canvas:
         )
         kept = slice(_SEAM_PX * above, shape[0] - _SEAM_PX * below)
         colours = data.read(bands, window=window, out_shape=(len(bands), *shape), resampling=way)[:, kept]
-        if _all_valid(data, bands):
+        if all_valid(data, bands):
             return colours, np.ones(colours.shape[1:], dtype=bool)
         return colours, data.dataset_mask(window=window, out_shape=shape)[kept] > 0
 
@@ -262,7 +264,7 @@ class _Canvas:
         }
         with WarpedVRT(data, resampling=way, **grid) as warped:
             colours = warped.read(bands)
-        if _all_valid(data, bands) and self._within(raster, grid):
+        if all_valid(data, bands) and self._within(raster, grid):
             return colours, np.ones(colours.shape[1:], dtype=bool)
         # Warped beside the colours, the mask would cost more than they do.
         has_alpha = ColorInterp.alpha in data.colorinterp
@@ -306,29 +308,6 @@ class _Canvas:
         return file.getvalue()
 
 
-def _all_valid(data: Any, bands: list[int]) -> bool:  # noqa: ANN401
-    return all(MaskFlags.all_valid in data.mask_flag_enums[band - 1] for band in bands)
-
-
 def _none(reason: str) -> Photograph:
     empty = np.full((3, 2), np.nan)
     return Photograph(jpeg=None, corners=empty, width_px=0, height_px=0, covered_share=0.0, reason=reason)
-
-
-def _eight_bits(
-    colours: npt.NDArray[Any], palette: Bytes | None, stretch: tuple[tuple[float, float], ...]
-) -> Bytes:
-    """Bands x rows x columns, one band or three."""
-    if palette is not None:
-        image = palette[np.clip(colours[0], 0, len(palette) - 1).astype(np.intp)]
-        return np.moveaxis(image, -1, 0)
-    if colours.dtype != np.uint8:
-        scaled = np.empty(colours.shape, dtype=np.uint8)
-        for at, band in enumerate(colours):
-            black, white = stretch[at] if at < len(stretch) else (0.0, 1.0)
-            value = (np.nan_to_num(band.astype(np.float32), nan=white) - black) * (
-                255 / max(white - black, 1e-9)
-            )
-            scaled[at] = np.clip(value + 0.5, 0, 255)
-        colours = scaled
-    return colours

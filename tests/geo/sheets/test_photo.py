@@ -10,9 +10,9 @@ from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.warp import transform
 
+from geo import raster as module
 from geo.errors import InputError, MissingDatumError
 from geo.sheets import photo as photos
-from geo.sheets import rasters as module
 from geo.sheets.photo import close, photo, rasters
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data" / "raster_samples"

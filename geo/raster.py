@@ -22,7 +22,7 @@ import rasterio
 from affine import Affine
 from pyproj import CRS
 from rasterio._err import CPLE_BaseError
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
@@ -171,14 +171,20 @@ def dataset(raster: Raster) -> Any:  # noqa: ANN401
     kept: OrderedDict[Path, Any] = _KEPT.open
     path = raster.path
     if path not in kept:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # control points place it
-            data = rasterio.open(path)
-        kept[path] = _placed(data, raster.crs) if raster.by_points else data
+        kept[path] = opened(raster)
         if len(kept) > _OPEN:
             kept.popitem(last=False)[1].close()
     kept.move_to_end(path)
     return kept[path]
+
+
+def opened(raster: Raster, *, overview: int = 0) -> Any:  # noqa: ANN401
+    """A raster in its own CRS, to be closed by whoever asked; ``overview`` n is its n-th smaller picture alone."""
+    level = {"overview_level": overview - 1} if overview else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # control points place it
+        data = rasterio.open(raster.path, **level)
+    return _placed(data, raster.crs) if raster.by_points else data
 
 
 def close() -> None:
@@ -296,3 +302,27 @@ def shown_bands(data: Any) -> tuple[list[int], Bytes | None]:  # noqa: ANN401
         return [named.index(colour) + 1 for colour in wanted], None
     seen = [band for band, colour in enumerate(named, start=1) if colour != ColorInterp.alpha]
     return (seen[:3] if len(seen) >= 3 else seen[:1] or [1]), None  # noqa: PLR2004 - red, green, blue
+
+
+def all_valid(data: Any, bands: list[int]) -> bool:  # noqa: ANN401
+    """Whether every pixel of the bands has data."""
+    return all(MaskFlags.all_valid in data.mask_flag_enums[band - 1] for band in bands)
+
+
+def eight_bits(
+    colours: npt.NDArray[Any], palette: Bytes | None, stretch: tuple[tuple[float, float], ...]
+) -> Bytes:
+    """Colours to show, bands x rows x columns, one band or three: by the palette, or stretched from black to white."""
+    if palette is not None:
+        image = palette[np.clip(colours[0], 0, len(palette) - 1).astype(np.intp)]
+        return np.moveaxis(image, -1, 0)
+    if colours.dtype != np.uint8:
+        scaled = np.empty(colours.shape, dtype=np.uint8)
+        for at, band in enumerate(colours):
+            black, white = stretch[at] if at < len(stretch) else (0.0, 1.0)
+            value = (np.nan_to_num(band.astype(np.float32), nan=white) - black) * (
+                255 / max(white - black, 1e-9)
+            )
+            scaled[at] = np.clip(value + 0.5, 0, 255)
+        colours = scaled
+    return colours
