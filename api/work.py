@@ -1,0 +1,578 @@
+"""One job in a process of its own: ``python -m api.work SPEC``; what it does is told as JSON lines on stdout.
+
+The process leads a group, so that a cancelled job goes with all its workers; it
+ends by itself when the service that started it does; and its memory goes back
+when it ends. It writes into the job's folder alone, never into the workspace.
+"""
+
+import json
+import mimetypes
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import IO, Any, Final
+
+from geo.errors import GeoError, InputError, ShiftError
+
+WORKSPACE_VARIABLE: Final = "TAOTU_JOB_WORKSPACE"  # a URL may hold a password: it is in no file
+FILES: Final = "files"  # folder of what is downloaded
+RESULT: Final = "result.gpkg"  # what is published
+INDEX: Final = "files.json"
+SPEC: Final = "spec.json"
+LOG: Final = "log.txt"
+
+_EVERY_S: Final = 0.2
+_VILLAGE_DIGITS: Final = 12
+_TILE_ZOOMS: Final = {"parcels": 13, "pieces": 12, "patches": 12, "grids": 10}
+
+
+@dataclass(slots=True, kw_only=True)
+class Teller:
+    """What is told of a job: the step in words, and how much of the whole is done."""
+
+    out: IO[str]
+    step: str = ""
+    percent: int = 0
+    _from: float = 0.0
+    _to: float = 100.0
+    _last: float = field(default=0.0)
+
+    def stage(self, step: str, start: float, end: float) -> None:
+        """Begin a step that takes the job from ``start`` to ``end`` percent."""
+        self.step, self._from, self._to = step, start, end
+        self._say(start, "")
+
+    def tell(self, done: int, total: int, name: str) -> None:
+        """How much of the step is done: what the functions of `geo` call."""
+        share = done / total if total else 0.0
+        message = f"{done}/{total} {name}".strip() if total else ""
+        if done == total or monotonic() - self._last >= _EVERY_S:
+            self._say(self._from + share * (self._to - self._from), message)
+
+    def end(self, kind: str, **told: object) -> None:
+        """The last line: ``done`` or ``failed``."""
+        self._write({"end": kind, **told})
+
+    def _say(self, percent: float, message: str) -> None:
+        self._last = monotonic()
+        self.percent = max(self.percent, min(99, int(percent)))  # done is what the service says
+        self._write({"step": self.step, "progress": self.percent, "message": message})
+
+    def _write(self, line: Mapping[str, object]) -> None:
+        self.out.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self.out.flush()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What is to be done, where, and who is told."""
+
+    process: str
+    inputs: Mapping[str, Any]  # of the process's model; files as paths of this machine
+    villages: frozenset[str] | None  # of the one who asked
+    folder: Path
+    tiles: Path
+    url: str
+    threads: int
+    editions: Mapping[str, str]
+    teller: Teller
+
+    @property
+    def out(self) -> Path:
+        """Folder of what is downloaded."""
+        return self.folder / FILES
+
+    def path(self, name: str) -> Path | None:
+        """File of an input, if it was given."""
+        value = self.inputs.get(name)
+        return None if value is None else Path(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What came of a job."""
+
+    numbers: Mapping[str, Any]
+    message: str
+    publish: tuple[str, ...] = ()  # layers of ``result.gpkg`` that go into the workspace
+
+
+def main(arguments: list[str]) -> int:
+    """Do the job of a spec; 0 if it was done."""
+    pipe = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever a library prints goes to the log
+    threading.Thread(target=_end_with_service, daemon=True).start()
+    folder = Path(arguments[0]).resolve().parent
+    spec = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
+    if hasattr(os, "nice"):
+        os.nice(int(spec["nice"]))
+    teller = Teller(out=pipe)
+    task = Task(
+        process=spec["process"],
+        inputs=spec["inputs"],
+        villages=None if spec["villages"] is None else frozenset(spec["villages"]),
+        folder=folder,
+        tiles=Path(spec["tiles"]),
+        url=os.environ[WORKSPACE_VARIABLE],
+        threads=int(spec["threads"]),
+        editions=spec["editions"],
+        teller=teller,
+    )
+    try:
+        task.out.mkdir(parents=True, exist_ok=True)
+        made = WORK[task.process](task)
+        write_index(task.folder)
+    except ShiftError as error:
+        _keep_shifts(task, error)
+        write_index(task.folder)
+        teller.end("failed", code="shift", message=f"{_without_paths(str(error), folder)}；见偏移表")
+    except GeoError as error:
+        teller.end("failed", code=type(error).__name__, message=_without_paths(str(error), folder))
+    except MemoryError:
+        teller.end("failed", code="memory", message="内存不足；请关闭其他程序，或减少线程数后重新运行")
+    except Exception:  # noqa: BLE001 - whatever it is, the job's row says so and the log has it whole
+        traceback.print_exc()
+        teller.end("failed", code="fault", message="程序内部出错，已记入任务日志；请联系管理员")
+    else:
+        teller.end("done", numbers=made.numbers, message=made.message, publish=list(made.publish))
+        return 0
+    return 1
+
+
+def _end_with_service() -> None:
+    """Whoever started this holds the other end of stdin: when that is gone, so is the job."""
+    sys.stdin.buffer.read()
+    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os._exit(1)
+
+
+def _without_paths(text: str, folder: Path) -> str:
+    """A message with names in place of the server's folders."""
+    return text.replace(f"{folder}{os.sep}", "").replace(str(folder), "任务文件夹")
+
+
+def _keep_shifts(task: Task, error: ShiftError) -> None:
+    from geo.exchange.shift_file import write_shifts  # noqa: PLC0415 - of this case alone
+
+    write_shifts(error.shifts, task.out / "偏移表.csv")
+
+
+# Each function imports what it needs: a process holds no more than its job takes.
+# ruff: noqa: PLC0415
+
+
+def reconcile(task: Task) -> Made:
+    """The main job, into ``result.gpkg``; villages that an interrupted attempt has done are not done again."""
+    from geo.pipeline import reconcile_files
+    from geo.reconcile import Settings
+    from geo.reconcile.align import AlignSettings
+
+    told = task.teller
+    told.stage("准备工作区", 0, 2)
+    target = task.folder / RESULT
+    snapshot(task.url, target, ("pieces", "code_register", "runs", "findings", "villages"))
+    stages = {"读取数据": (2, 15), "套合比对": (15, 88), "写入成果": (88, 95)}
+
+    def say(line: str) -> None:
+        step = line.strip("…")
+        told.stage(step, *stages.get(step, (told.percent, told.percent)))
+
+    align = AlignSettings(
+        mode=task.inputs["align"], accept_far=task.inputs["accept_shifts"], given=_given_shifts(task)
+    )
+    outcome = reconcile_files(
+        _inputs(task),
+        target,
+        settings=Settings(jobs=task.threads, align=align),
+        resume=True,
+        progress=told.tell,
+        told=say,
+    )
+    result = outcome.result
+    _write_shifts(task, result.shifts)
+    blocks = result.pieces[result.pieces["piece_shape"].eq("BLOCK")]
+    area_m2 = round(float(blocks["area_m2"].sum()), 2)
+    county = result.balance[result.balance["level"].eq("county")].drop(columns=["level"])
+    numbers = {
+        "run_id": outcome.run_id,
+        "patches": len(result.patches),
+        "parcels": len(result.parcels),
+        "pieces": len(result.pieces),
+        "balance": json.loads(county.to_json(orient="records")),
+        "blocks": {
+            str(name): {"count": len(rows), "area_m2": round(float(rows["area_m2"].sum()), 2)}
+            for name, rows in blocks.groupby("piece_class")
+        },
+        "findings": _counts(result.findings["severity"]),
+        "seconds": {name: round(value, 2) for name, value in outcome.seconds.items()},
+    }
+    message = f"剩余图块 {len(blocks)} 块，{area_m2 * 3 / 2000:.2f} 亩"
+    return Made(numbers=numbers, message=message, publish=_layers(target))
+
+
+def align(task: Task) -> Made:
+    """Shifts alone, with parcels before and after: to be looked at and decided on, not published."""
+    from geo import workspace
+    from geo.pipeline import read_layers
+    from geo.reconcile.check import mended
+    from geo.reconcile.sources import prepared
+
+    told = task.teller
+    told.stage("读取数据", 0, 30)
+    layers = read_layers(_inputs(task))
+    told.stage("判断偏移", 30, 85)
+    from geo.reconcile.align import AlignSettings
+
+    aligning = AlignSettings(given=_given_shifts(task))
+    checked = mended(prepared(layers.sources()), aligning, stop=False, jobs=task.threads)
+    told.stage("写入成果", 85, 99)
+    found = checked.alignment
+    _write_shifts(task, found.shifts)
+    tables = {"parcels": checked.sources.parcels, "parcels_original": found.original, "shifts": found.shifts}
+    if checked.sources.villages is not None:
+        tables["villages"] = checked.sources.villages
+    workspace.write(task.out / "偏移试算.gpkg", tables, crs=layers.survey.table.crs)
+    moved = int(found.shifts["accepted"].sum())
+    numbers = {
+        "villages": len(found.shifts),
+        "accepted": moved,
+        "confidence": _counts(found.shifts["confidence"]),
+    }
+    return Made(numbers=numbers, message=f"{len(found.shifts)} 个村（批次），改正 {moved} 个")
+
+
+def sheets(task: Task) -> Made:
+    """The set of sheets in the job's folder; the layer ``sheets`` of a whole set is published."""
+    from geo import memory, workspace
+    from geo.sheets import run
+
+    memory.spare()
+    told, asked = task.teller, task.inputs
+    told.stage("准备工作区", 0, 5)
+    work = workspace.open(task.url)
+    only = list(asked["only"]) or (None if task.villages is None else sorted(_present(work, task.villages)))
+    margin = {name: asked[name] for name in _MARGIN}
+    told.stage("出图", 5, 95)
+    outcome = run.make_sheets(
+        work,
+        task.out,
+        by=asked["by"],
+        formats=run.formats(",".join(asked["formats"])),
+        only=only,
+        photo=[Path(path) for path in asked["photo"]] or None,
+        jobs=task.threads,
+        resume=True,
+        settings=run.SheetSettings(
+            paper=asked["paper"],
+            scale=asked["scale"],
+            dpi=asked["dpi"],
+            dxf=run.DxfSettings(version=asked["dxf"]),
+            painting=run.Painting(layout=run.LayoutSettings(**margin)),
+        ),
+        progress=told.tell,
+    )
+    told.stage("写入图幅目录", 95, 99)
+    publish: tuple[str, ...] = ()
+    if only is None:
+        workspace.write(task.folder / RESULT, {"sheets": outcome.sheets}, crs=work.crs)
+        publish = ("sheets",)
+    numbers = {
+        name: value for name, value in outcome.summary().items() if name not in {"manifest", "overview"}
+    }
+    message = f"图幅 {len(outcome.sheets)} 页"
+    if len(outcome.errors):
+        message += f"，出错 {len(outcome.errors)} 处，见图幅目录"
+    return Made(numbers=numbers, message=message, publish=publish)
+
+
+_MARGIN: Final = ("producer", "date", "survey_vintage", "parcels_vintage", "secrecy")
+
+
+def grids(task: Task) -> Made:
+    """Grids, into ``result.gpkg``."""
+    from geo.grid_cli import summary
+    from geo.grid_pipeline import GridInputs, adjust_files, partition_files
+    from geo.grids import GridSettings, profile_of, ready
+    from geo.schema import GRID_LAYERS
+
+    told, asked = task.teller, task.inputs
+    told.stage("准备工作区", 0, 5)
+    target = task.folder / RESULT
+    bare = snapshot(task.url, target, ("villages", "findings", "runs"))
+    inputs = GridInputs(
+        **{name: task.path(name) for name in ("households", "villages", "survey", "groups", "exclusive")},
+        **{name: task.path(name) for name in ("parcels", "grids")},
+        lines=tuple((line["kind"], Path(line["file"])) for line in asked["lines"]),
+        households_crs=asked["households_crs"],
+    )
+    adjusting = asked["work"] == "adjust"
+    settings = GridSettings(
+        profile=profile_of(asked["profile"] or ("rural20" if adjusting else "rural")),
+        micro=profile_of(asked["micro"]) if asked["micro"] else None,
+        budget=asked["budget"],
+        seed=asked["seed"],
+        moved_price=asked["price"],
+    )
+    first = "" if ready.is_compiled() else "（首次使用，正在为本机编译划分程序）"
+    told.stage(("调整网格" if adjusting else "划网格") + first, 5, 95)
+    files = adjust_files if adjusting else partition_files
+    result = files(
+        target, inputs, settings=settings, only=asked["only"], jobs=task.threads, progress=told.tell
+    )
+    numbers = summary(result)
+    message = f"{numbers['grids']} 个网格：合格 {numbers['in_band']}，不足 {numbers['under']}，超出 {numbers['over']}"
+    villages = ("villages",) if bare else ()  # of grids alone: villages are those they were drawn in
+    return Made(numbers=numbers, message=message, publish=(*GRID_LAYERS, "findings", "runs", *villages))
+
+
+def tiles(task: Task) -> Made:
+    """Stored tiles of layers, each in a file named by layer and edition."""
+    from geo import workspace
+    from geo.tiles import write_pmtiles
+
+    work = workspace.open(task.url)
+    wanted = [name for name in task.inputs["layers"] if name in work.layers]
+    made = {}
+    for at, name in enumerate(wanted):
+        start, end = 99 * at / len(wanted), 99 * (at + 1) / len(wanted)
+        task.teller.stage(f"读取{_layer_title(name)}", start, start)
+        table = work.read(name)
+        if table.empty:
+            continue
+        task.teller.stage(f"{_layer_title(name)}瓦片", start, end)
+        edition = task.editions.get(name, "")
+        path = task.tiles / f"{name}-{file_part(edition)}.pmtiles"
+        write_pmtiles(
+            path, {name: table}, min_zoom=_TILE_ZOOMS[name], edition=edition, tell=task.teller.tell
+        )  # type: ignore[dict-item] # a layer that has tiles has shapes
+        made[name] = {"features": len(table), "bytes": path.stat().st_size, "edition": edition}
+        for old in task.tiles.glob(f"{name}-*.pmtiles"):
+            if old != path:
+                old.unlink(missing_ok=True)  # whoever has it open reads on
+    total = sum(one["bytes"] for one in made.values())
+    return Made(numbers={"layers": made}, message=f"{len(made)} 个图层，{total / 1e6:.1f} MB")
+
+
+def file_part(edition: str) -> str:
+    """An edition as a part of a file's name."""
+    return "".join(sign if sign.isalnum() or sign in "._" else "_" for sign in edition)[:80] or "0"
+
+
+def report(task: Task) -> Made:
+    """Areas, classes and findings as JSON, text and workbook; of some villages, their rows alone."""
+    from geo import report as reports
+    from geo import workspace
+    from geo.atomic import whole_file
+
+    task.teller.stage("汇总", 0, 60)
+    tables = reports.read_tables(workspace.open(task.url))
+    chosen = frozenset(task.inputs["only"]) or task.villages
+    if chosen is not None:
+        tables = _of_villages(tables, chosen)
+    result = reports.report(tables)
+    task.teller.stage("写报告", 60, 99)
+    for name, text in (
+        ("汇总.json", reports.report_json(result)),
+        ("汇总.txt", reports.report_text(result)),
+    ):
+        with whole_file(task.out / name) as scratch:
+            scratch.write_text(text, encoding="utf-8")
+    _report_book(result, task.out / "汇总.xlsx")
+    numbers = {
+        "run_id": result.run_id,
+        "areas": json.loads(result.areas.to_json(orient="records", double_precision=6)),
+        "classes": json.loads(result.classes.to_json(orient="records", double_precision=6)),
+        "findings": json.loads(result.findings.to_json(orient="records")),
+    }
+    return Made(numbers=numbers, message=f"{result.title}：面积平衡逐行核对无误")
+
+
+def ledger(task: Task) -> Made:
+    """The ledger, one workbook a village."""
+    from geo import workspace
+    from geo.ledger import write_ledger
+
+    task.teller.stage("写台账", 0, 99)
+    written = write_ledger(workspace.open(task.url), task.out)
+    return Made(numbers={"books": len(written)}, message=f"{len(written)} 个 Excel 文件")
+
+
+WORK: Final[dict[str, Callable[[Task], Made]]] = {
+    "reconcile": reconcile,
+    "align": align,
+    "sheets": sheets,
+    "grids": grids,
+    "tiles": tiles,
+    "report": report,
+    "ledger": ledger,
+}
+
+
+def snapshot(url: str, target: Path, layers: Iterable[str]) -> bool:
+    """Layers of the workspace that a run goes on from, and its grids, in a file of its own.
+
+    Returns
+    -------
+    bool
+        Whether the workspace has no patches: it is one of grids alone.
+    """
+    from geo import workspace
+    from geo.schema import GRID_LAYERS
+
+    live = workspace.open(url)
+    wanted = [name for name in (*layers, *GRID_LAYERS) if name in live.layers]
+    target.unlink(missing_ok=True)  # of an attempt before: what it made rests on a workspace of then
+    workspace.write(target, {name: live.read(name) for name in wanted}, crs=live.crs)
+    return not len(live.read("patches", columns=["patch_code"], geometry=False))
+
+
+def write_index(folder: Path) -> None:
+    """List the files of a job: name, bytes, media type, and the village each belongs to, if it is one's."""
+    from geo.atomic import whole_file
+
+    root = folder / FILES
+    listed = []
+    for path in sorted(root.rglob("*")):
+        parts = path.relative_to(root).parts
+        if not path.is_file() or any(part.startswith(".") for part in parts):
+            continue
+        listed.append(
+            {
+                "name": "/".join(parts),
+                "bytes": path.stat().st_size,
+                "type": mimetypes.guess_type(path.name)[0] or "application/octet-stream",
+                "village": village_of(parts[0]),
+            }
+        )
+    with whole_file(folder / INDEX) as scratch:
+        scratch.write_text(json.dumps(listed, ensure_ascii=False), encoding="utf-8")
+
+
+def village_of(name: str) -> str | None:
+    """Village of a file by the code its name, or its folder's, begins with."""
+    code = name[:_VILLAGE_DIGITS]
+    return code if len(code) == _VILLAGE_DIGITS and code.isascii() and code.isdigit() else None
+
+
+def _inputs(task: Task) -> Any:  # noqa: ANN401 - imported where it is needed
+    from geo.pipeline import Inputs
+
+    names = ("rights", "villages", "groups", "baseline", "datum")
+    survey, parcels = task.path("survey"), task.path("parcels")
+    if survey is None or parcels is None:
+        raise InputError("没有给出三调数据或确权数据")
+    return Inputs(
+        survey=survey,
+        parcels=parcels,
+        **{name: task.path(name) for name in names},
+        **{name: task.inputs[name] for name in ("survey_crs", "parcels_crs", "baseline_crs")},
+    )
+
+
+def _given_shifts(task: Task) -> tuple[Any, ...]:
+    from geo.exchange.shift_file import read_shifts
+
+    path = task.path("shifts")
+    return () if path is None else read_shifts(path)
+
+
+def _write_shifts(task: Task, shifts: Any) -> None:  # noqa: ANN401 - a table
+    from geo.exchange.shift_file import write_shifts
+
+    if len(shifts):
+        write_shifts(shifts, task.out / "偏移表.csv", decided=_given_shifts(task))
+
+
+def _counts(values: Any) -> dict[str, int]:  # noqa: ANN401 - a column
+    return {str(name): int(count) for name, count in values.value_counts().sort_index().items()}
+
+
+def _layers(target: Path) -> tuple[str, ...]:
+    """Layers of a run that go into the workspace: all but what people wrote, and what the store keeps itself."""
+    from geo import workspace
+    from geo.schema import RECORD_LAYERS
+
+    return tuple(
+        name for name in workspace.open(target).layers if name not in RECORD_LAYERS and name != "meta"
+    )
+
+
+def _present(work: Any, villages: frozenset[str]) -> set[str]:  # noqa: ANN401 - a workspace
+    """Those of the villages that the county has."""
+    held = set(work.read("pieces", columns=["village_code"], geometry=False)["village_code"].dropna())
+    held |= set(work.read("villages", columns=["village_code"], geometry=False)["village_code"].dropna())
+    if not held & villages:
+        raise InputError("所辖各村在工作区里没有图块，也没有村界，无图可出")
+    return held & villages
+
+
+def _layer_title(name: str) -> str:
+    from geo.schema import LAYER_TITLES
+
+    return LAYER_TITLES.get(name, name)
+
+
+def _of_villages(tables: Mapping[str, Any], villages: frozenset[str]) -> dict[str, Any]:
+    """Tables of a report with the rows of some villages and their groups alone."""
+    out = dict(tables)
+    for name in ("patches", "pieces", "findings", "shifts", "villages"):
+        out[name] = tables[name][tables[name]["village_code"].isin(villages)]
+    areas = tables["balance"]
+    inside = areas["code"].fillna("").str[:_VILLAGE_DIGITS].isin(villages)
+    out["balance"] = areas[areas["level"].isin(["village", "group"]) & inside]
+    out["runs"] = tables["runs"][["run_id"]]  # inputs and settings of a run are the county's
+    return out
+
+
+def _report_book(result: Any, path: Path) -> None:  # noqa: ANN401 - a Report
+    """The report's tables as a workbook."""
+    from geo.report import LEVELS, SEVERITY_NAMES
+    from geo.schema import titles
+    from geo.standards import code_list
+    from geo.workbook import Book, Column, save, write_table
+
+    named = titles("balance")
+    numbers = [name for name in result.areas.columns if name.endswith("_m2")]
+    areas = result.areas.assign(level_name=result.areas["level"].map(LEVELS))
+    classes = result.classes.assign(
+        class_name=result.classes["piece_class"].map(code_list("piece_class")),
+        shape_name=result.classes["piece_shape"].map(code_list("piece_shape")),
+    )
+    findings = result.findings.assign(severity_name=result.findings["severity"].map(SEVERITY_NAMES))
+    area_columns = (
+        Column(title="级别", width=8, source="level_name"),
+        Column(title="代码", width=16, source="code"),
+        Column(title="名称", width=18, source="name"),
+        *(Column(title=f"{named[name]}㎡", width=14, source=name, kind="level") for name in numbers),
+    )
+    class_columns = (
+        Column(title="分类", width=14, source="class_name"),
+        Column(title="形状", width=10, source="shape_name"),
+        Column(title="块数", width=8, source="count", kind="sum"),
+        Column(title="面积㎡", width=14, source="area_m2", kind="area"),
+        Column(title="净面积㎡", width=14, source="net_area_m2", kind="area"),
+    )
+    finding_columns = (
+        Column(title="等级", width=8, source="severity_name"),
+        Column(title="规则", width=44, source="title"),
+        Column(title="条数", width=10, source="count", kind="sum"),
+    )
+
+    def fill(book: Book) -> None:
+        unit = "面积为平方米"
+        write_table(book, "面积平衡", area_columns, areas, title="面积平衡", note=unit)
+        write_table(book, "剩余图块", class_columns, classes, title="剩余图块", note=unit)
+        write_table(book, "问题清单", finding_columns, findings, title="问题清单", note="")
+
+    save(path, fill)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
