@@ -1,40 +1,121 @@
-"""The service: one workspace, its map and its layers, for a county's own network."""
+"""The service: one workspace, its map, its layers and its records, for a county's own network."""
 
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from os import PathLike
-from pathlib import Path
+from typing import Any, Final
 
+from anyio import to_thread
 from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
 from starlette.middleware.gzip import GZipMiddleware
 
 from api import errors
-from api.routes import balance, collections, health, page, pieces
+from api.access import COOKIE, Access
+from api.accounts import Accounts
+from api.lifetime import EndStreams, Lifetime
+from api.logs import RequestLog
+from api.metrics import Metrics
+from api.routes import audit, auth, balance, collections, health, keys, page, pieces, users
+from api.security import NOT_PACKED, Gate, SafeHeaders
+from api.settings import Settings
 from api.source import Source
 from geo.errors import InputError
+from geo.store import open_store
+
+# Every resource of the service. A router here is behind the login, the limits and the log by itself,
+# and its routes are tried by tests/api/test_schema.py.
+ROUTERS: Final = (
+    health.router,
+    auth.router,
+    users.router,
+    keys.router,
+    audit.router,
+    page.router,
+    collections.router,
+    pieces.router,
+    balance.router,
+)
 
 
-def create_app(workspace_path: str | PathLike[str]) -> FastAPI:
+def create_app(url: str | PathLike[str], settings: Settings | None = None) -> FastAPI:
     """A service over one workspace.
+
+    ``app.state`` holds ``store``, ``settings``, ``accounts``, ``metrics`` and ``lifetime``; the
+    store closes when the app's lifespan ends.
 
     Parameters
     ----------
-    workspace_path : path
-        A GeoPackage made by ``taotu reconcile``. A later run may replace it
-        while the service stands.
+    url : str or path
+        A GeoPackage made by ``taotu reconcile``, or ``postgresql://…``.
+    settings : Settings, optional
+        Those of a county's intranet by default.
 
     Raises
     ------
     InputError, WorkspaceError
         If it is not there, or is no workspace of this version.
     """
+    settings = settings or Settings()
     # The usual documentation pages fetch their scripts from outside; /openapi.json is all inside.
-    app = FastAPI(title="套图", summary="剩余耕地图块：地图、图层与面积平衡", docs_url=None, redoc_url=None)
-    app.state.source = Source(Path(workspace_path))
-    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)
+    app = FastAPI(
+        title="套图",
+        version="1",
+        summary="剩余耕地图块：地图、图层、核查与面积平衡",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+    )
+    store = open_store(url)
+    accounts = Accounts(store.private(), settings)
+    app.state.settings = settings
+    app.state.store = store
+    app.state.accounts = accounts
+    app.state.metrics = Metrics(accounts.open_sessions)
+    app.state.lifetime = Lifetime()
+    app.state.source = Source(store.workspace.path)
+    # From the innermost to the outermost: what is added last hears of a request first.
+    app.add_middleware(Access, accounts=accounts, settings=settings)
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=4, exclude_content_types=NOT_PACKED)
+    app.add_middleware(EndStreams, lifetime=app.state.lifetime)
+    app.add_middleware(Gate, settings=settings)
+    app.add_middleware(RequestLog, metrics=app.state.metrics)
+    app.add_middleware(SafeHeaders)
     errors.add_handlers(app)
-    for resource in (health, page, collections, pieces, balance):
-        app.include_router(resource.router)
+    for router in ROUTERS:
+        app.include_router(router, responses=errors.COMMON)
+    app.openapi = lambda: _description(app)  # type: ignore[method-assign] # as FastAPI's guide has it
     return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    lifetime: Lifetime = app.state.lifetime
+    try:
+        for start in lifetime.starting:
+            await to_thread.run_sync(start)
+        yield
+    finally:
+        for close in reversed(lifetime.closing):
+            await to_thread.run_sync(close)
+        await to_thread.run_sync(app.state.store.close)
+
+
+def _description(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI of the service, with the one form of its errors and the two ways to log in."""
+    if app.openapi_schema is None:
+        made = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+        parts = made.setdefault("components", {})
+        form = errors.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        parts.setdefault("schemas", {}).update(form.pop("$defs", {}), Problem=form)
+        parts["securitySchemes"] = {
+            "key": {"type": "http", "scheme": "bearer"},
+            "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+        }
+        made["security"] = [{"key": []}, {"session": []}]
+        app.openapi_schema = made
+    return app.openapi_schema
 
 
 def app_from_environment() -> FastAPI:
