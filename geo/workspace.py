@@ -303,7 +303,7 @@ def _read(  # noqa: PLR0913 - what may be asked of a layer
     if not spatial:
         return table
     shapes = shapely.from_wkb(rows[info["geometry_name"] or "wkb_geometry"].to_numpy(zero_copy_only=False))
-    return gpd.GeoDataFrame(table, geometry=_simple(shapes), crs=workspace.crs)
+    return gpd.GeoDataFrame(table, geometry=simple(shapes), crs=workspace.crs)
 
 
 def _system(crs: Any) -> CRS:  # noqa: ANN401 - whatever pyproj takes
@@ -366,7 +366,7 @@ def _bytes(shapes: np.ndarray[Any, Any], layer: str) -> pa.Array:
     return pc.binary_join_element_wise(head, held, pa.scalar(b""))
 
 
-def _simple(shapes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def simple(shapes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Multipolygons of one part as polygons."""
     out = np.array(shapes, dtype=object)
     one = (shapely.get_type_id(out) == shapely.GeometryType.MULTIPOLYGON.value) & (

@@ -6,3 +6,10 @@ on a SQLAlchemy `MetaData` of its own, without a schema, and calls
 a GeoPackage, or into the schema ``taotu_private`` of a PostGIS database. There
 ``with engine.begin() as connection`` is one transaction; writers wait for each other.
 """
+
+from geo.store.change import Change
+from geo.store.query import Condition, Page, Query
+from geo.store.scope import EVERYTHING, Scope
+from geo.store.store import Store, open_store
+
+__all__ = ["EVERYTHING", "Change", "Condition", "Page", "Query", "Scope", "Store", "open_store"]
