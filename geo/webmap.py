@@ -8,7 +8,7 @@ the browser to load nothing from elsewhere.
 import base64
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib.resources import files
 from os import PathLike
 from typing import Any, Final
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import folium
 import pandas as pd
-from branca.element import Element, Figure, MacroElement
+from branca.element import Figure, MacroElement
 from folium.map import Layer
 from folium.template import Template
 
@@ -24,6 +24,7 @@ from geo import schema
 from geo.atomic import whole_file
 from geo.errors import InputError, OutputError
 from geo.webdata import MAX_HOMES, PageLayer, of_grids_alone, page_layers
+from geo.webpage import Verbatim, number_elements
 from geo.webpanel import legend_name, panel, text
 
 MAX_POLYGONS: Final = 60_000  # a page of more takes many seconds to open on an office computer
@@ -48,17 +49,6 @@ _OUTSIDE: Final = re.compile(
     r"|url\(\s*['\"]?(?!data:|#)[^)]+\)"
     r"|@import[^;]+;"
 )
-
-
-class _Verbatim(Element):
-    """Text put into the page as it is: no template reads what came from data."""
-
-    def __init__(self, words: str) -> None:
-        super().__init__()
-        self.words = words
-
-    def render(self, **_: Any) -> str:  # noqa: ANN401 - branca's signature
-        return self.words
 
 
 class _CompactLayer(Layer):
@@ -166,20 +156,19 @@ def county_map(  # noqa: PLR0913 - bounds of a page, each by name
     if not isinstance(figure, Figure):
         raise TypeError(figure)
     figure.title = text(title)
-    figure.header.add_child(_Verbatim(_policy(host)), name="policy", index=0)
-    figure.header.add_child(_Verbatim(_styles()), name="styles")
-    figure.header.add_child(_Verbatim(f"<script>{_leaflet()}</script>"), name="leaflet")
-    figure.html.add_child(_Verbatim(words), name="panel")
-    figure.html.add_child(_Verbatim(_data(layers, bounds, offline=not tiles)), name="data")
-    figure.html.add_child(_Verbatim(f"<script>{_asset('page/page.js')}</script>"), name="page")
+    figure.header.add_child(Verbatim(_policy(host)), name="policy", index=0)
+    figure.header.add_child(Verbatim(_styles()), name="styles")
+    figure.header.add_child(Verbatim(f"<script>{_leaflet()}</script>"), name="leaflet")
+    figure.html.add_child(Verbatim(words), name="panel")
+    figure.html.add_child(Verbatim(_data(layers, bounds, offline=not tiles)), name="data")
+    figure.html.add_child(Verbatim(f"<script>{_asset('page/page.js')}</script>"), name="page")
     by_key = {layer.kind.key: layer for layer in layers if layer.data is not None}
     for key in _LEGEND:
         if key in by_key:
             _CompactLayer(by_key[key]).add_to(county)
     folium.LayerControl(collapsed=False).add_to(county)
     _Start().add_to(county)  # type: ignore[no-untyped-call]
-    for number, element in enumerate(_tree(figure)):
-        element._id = f"{number:x}"  # noqa: SLF001 - branca draws it at random and has no other way to set it
+    number_elements(figure)
     return county
 
 
@@ -225,14 +214,6 @@ def outside_references(whole: str) -> list[str]:
     XML namespaces (``www.w3.org/2000/svg``) are names and do not count.
     """
     return _OUTSIDE.findall(whole)
-
-
-def _tree(figure: Figure) -> Iterator[Element]:
-    waiting: list[Element] = [figure, figure.header, figure.html, figure.script]
-    while waiting:
-        element = waiting.pop(0)
-        yield element
-        waiting.extend(element._children.values())  # noqa: SLF001 - branca has no other way to walk it
 
 
 def _host(tiles: str | None) -> str:

@@ -9,16 +9,16 @@
 
   function create(id, options) {
     config = JSON.parse(document.getElementById("taotu-map-config").textContent);
-    map = L.map(id, { zoomControl: false, maxZoom: 19, minZoom: 5, preferCanvas: false, ...options });
+    map = L.map(id, { zoomControl: false, maxZoom: 19, minZoom: 5, fadeAnimation: false, ...options });
     map.attributionControl.setPrefix(false);
     Object.assign(taotuMap, { map, config, container: map.getContainer(), layers, base: "", pictures: false, overview: null });
-    home();
+    home(); // a view must be set before layers come
     return map;
   }
 
   function home() {
     const [west, south, east, north] = config.bounds;
-    map.fitBounds([[south, west], [north, east]], { animate: false });
+    map.fitBounds([[south, west], [north, east]], { animate: false, paddingTopLeft: [56, 8], paddingBottomRight: [panel ? panel.width : 0, 8] });
   }
 
   function start() {
@@ -32,7 +32,6 @@
       const layer = new taotuMap.TileLayer(source);
       layer.options.zIndex = 10 + i;
       layers.set(source.key, layer);
-      if (source.show) map.addLayer(layer);
     });
     for (const base of config.bases) {
       bases.set(base.key, L.layerGroup(base.urls.map((url, i) => L.tileLayer(url, {
@@ -46,9 +45,12 @@
     }
     panel = new taotuMap.Panel();
     panel.addTo(map, config);
+    home(); // beside the card
+    for (const source of config.tiles) if (source.show) show(source.key);
     if (taotuMap.overview) taotuMap.overview.addTo(map);
     L.control.scale({ imperial: false, maxWidth: 140, position: "bottomleft" }).addTo(map);
     picking();
+    paper();
     map.on("moveend", () => emit("view", view()));
     closer();
     map.on("zoomend", closer);
@@ -81,11 +83,37 @@
       taotuMap.on("swipe", ({ on }) => turn.setAttribute("aria-pressed", String(on)));
       more.push(turn);
     }
-    if (config.printing) more.push(button("print", "打印", () => window.print()));
+    if (config.printing) more.push(button("print", "打印", print));
     if (more.length) bars.push(bar("其他", ...more));
     const stand = element("nav", { class: "taotu-tools", "aria-label": "地图工具" }, ...bars);
     L.DomEvent.disableClickPropagation(stand);
     map.getContainer().append(stand);
+  }
+
+  // -- on paper: the map alone on one A4 sheet, with the same land on it as on the screen
+
+  function sheet(on) {
+    if (document.body.classList.contains("taotu-printing") === on) return;
+    if (on) map.printed = map.getBounds();
+    document.body.classList.toggle("taotu-printing", on);
+    map.invalidateSize({ pan: false, animate: false });
+    if (map.printed) map.fitBounds(map.printed, { animate: false });
+    if (!on) map.printed = null;
+  }
+
+  async function print() {
+    sheet(true);
+    const shown = [...layers.values()].filter((layer) => map.hasLayer(layer) && map.getZoom() >= layer.source.min_zoom);
+    const loaded = shown.map((layer) => new Promise((done) => { if (layer.isLoading()) layer.once("load", done); else done(); }));
+    await Promise.race([Promise.all(loaded), new Promise((done) => { window.setTimeout(done, 4000); })]);
+    window.print();
+  }
+
+  function paper() {
+    const day = new Date().toLocaleDateString("zh-CN", { year: "numeric", month: "long", day: "numeric" });
+    map.getContainer().append(element("header", { class: "taotu-print-title" }, element("b", {}, config.label), element("span", {}, `打印日期：${day}`)));
+    window.addEventListener("beforeprint", () => sheet(true));
+    window.addEventListener("afterprint", () => sheet(false));
   }
 
   // Says that layers which are on wait for a closer view, and takes one there.
@@ -105,7 +133,8 @@
   // -- what lies at a place
 
   function hits(latlng) {
-    return [...layers.values()].reverse().filter((layer) => map.hasLayer(layer)).flatMap((layer) => (
+    const spot = map.latLngToContainerPoint(latlng);
+    return [...layers.values()].reverse().filter((layer) => map.hasLayer(layer) && (!swipe || swipe.sees(layer.key, spot))).flatMap((layer) => (
       layer.at(latlng).map((properties) => ({
         layer: layer.key, title: layer.source.title, code: String(properties[layer.source.code] ?? ""), properties,
       }))));
@@ -136,6 +165,9 @@
     map.on("mouseout movestart", () => { window.cancelAnimationFrame(asked); tip.hidden = true; });
     const aim = element("span", { class: "taotu-aim", "aria-hidden": "true" });
     map.getContainer().append(aim); // seen while the keyboard steers
+    const steer = (keys) => () => map.getContainer().classList.toggle("taotu-keys", keys);
+    document.addEventListener("keydown", steer(true), true);
+    document.addEventListener("pointerdown", steer(false), true);
     map.getContainer().addEventListener("keydown", (event) => {
       if (event.key === "Enter" && event.target === map.getContainer()) pick(map.getCenter());
     });
@@ -163,7 +195,7 @@
   function theme(key, name) {
     const layer = layerOf(key);
     layer.theme = layer.source.themes.find((item) => item.key === name) || layer.theme;
-    layer.off = new Set(layer.theme.classes.filter((item) => !item.show).map((item) => item.key));
+    layer.hiddenClasses = new Set(layer.theme.classes.filter((item) => !item.show).map((item) => item.key));
     layer.looks = taotuMap.style.looks(layer.theme);
     layer.repaint();
     panel.redraw(key);
@@ -171,8 +203,8 @@
 
   function showClass(key, name, on = true) {
     const layer = layerOf(key);
-    if (on) layer.off.delete(name);
-    else layer.off.add(name);
+    if (on) layer.hiddenClasses.delete(name);
+    else layer.hiddenClasses.add(name);
     layer.repaint();
   }
 
@@ -204,10 +236,9 @@
     }
     const [west, south, east, north] = bbox, bounds = L.latLngBounds([[south, west], [north, east]]);
     const nearest = layer ? layerOf(layer).source.min_zoom : 0;
-    const wide = panel && !panel.folded && map.getSize().x > 720 ? 300 : 0;
     const close = Math.max(Math.min(map.getBoundsZoom(bounds.pad(0.6)), zoom), nearest);
     map.setView(bounds.getCenter(), close, { animate: false });
-    if (wide) map.panBy([wide / 2, 0], { animate: false });
+    map.panBy([panel.width / 2, 0], { animate: false });
     return bounds.getCenter();
   }
 
@@ -239,6 +270,7 @@
     taotuMap.base = bases.has(key) ? key : "";
     taotuMap.pictures = Boolean(taotuMap.base);
     for (const layer of layers.values()) layer.repaint();
+    if (panel) panel.based(taotuMap.base);
     emit("base", { base: taotuMap.base });
   }
 

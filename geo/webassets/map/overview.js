@@ -9,6 +9,7 @@
 
   class Overview {
     constructor(source, near) {
+      this.map = taotuMap.map;
       this.source = source;
       this.near = near; // from this zoom on tiles tell more
       this.chosen = source.figures[0];
@@ -18,7 +19,6 @@
     }
 
     addTo(map) {
-      this.map = map;
       const pane = map.createPane("taotu-villages");
       pane.style.zIndex = 350;
       map.createPane("taotu-names").style.zIndex = 620;
@@ -117,7 +117,7 @@
         .filter(({ bounds }) => view.intersects(bounds))
         .sort((a, b) => size(b.bounds) - size(a.bounds));
       for (const { shape, bounds } of places) {
-        const words = String(shape.feature.properties[this.source.name] ?? "");
+        const words = String(shape.feature.properties[this.source.name] ?? "").replace(/村?村民委员会$/, "村"); // whole in the tooltip
         const centre = shape.getCenter ? shape.getCenter() : bounds.getCenter(), at = this.map.latLngToContainerPoint(centre);
         const half = (words.length * LETTER) / 2 + 4, box = [at.x - half, at.y - LABEL_HEIGHT / 2, at.x + half, at.y + LABEL_HEIGHT / 2];
         if (!words || taken.some((other) => box[0] < other[2] && box[2] > other[0] && box[1] < other[3] && box[3] > other[1])) continue;

@@ -3,7 +3,7 @@
   "use strict";
   const { element, icon, figure } = taotuMap;
   const { swatch } = taotuMap.style;
-  const NARROW = 720;
+  const NARROW = 900;
 
   class Panel {
     addTo(map, config) {
@@ -23,6 +23,11 @@
       for (const name of ["figure", "villages"]) taotuMap.on(name, () => this.villages());
     }
 
+    // What the card covers of the map, in pixels.
+    get width() {
+      return this.folded ? 0 : this.card.offsetWidth + 24;
+    }
+
     fold(folded) {
       this.folded = folded;
       this.card.classList.toggle("folded", folded);
@@ -40,7 +45,7 @@
       }
       if (overview) {
         this.legend = element("div", { class: "taotu-legend" });
-        parts.push(this.group("各村概览", [this.figures(overview), this.legend]));
+        parts.push(this.group("各村概览", [this.figures(overview), this.legend, element("p", { class: "taotu-note taotu-rest" }, "缩小到全县时按此着色")]));
       }
       this.rows = new Map();
       if (tiles.length) parts.push(this.group("图层", [...tiles].reverse().map((source) => this.layer(source))));
@@ -92,13 +97,17 @@
       }
       if (!single) {
         for (const item of layer.theme.classes) {
-          const tick = element("input", { type: "checkbox", checked: !layer.off.has(item.key), onchange: () => taotuMap.showClass(source.key, item.key, tick.checked) });
+          const tick = element("input", { type: "checkbox", checked: !layer.hiddenClasses.has(item.key), onchange: () => taotuMap.showClass(source.key, item.key, tick.checked) });
           classes.append(element("label", { class: "taotu-row" }, tick, swatch(item.style), element("span", {}, item.title)));
         }
       }
       const row = element("div", { class: "taotu-source", "data-layer": source.key }, title, classes);
       this.rows.set(source.key, { row, box, classes });
       return row;
+    }
+
+    based(key) {
+      for (const box of this.body.querySelectorAll("input[name=taotu-base]")) box.checked = box.value === key;
     }
 
     redraw(key) {
@@ -120,6 +129,7 @@
     // Layers that wait for a closer view say so.
     near() {
       const zoom = this.map.getZoom();
+      if (this.legend) this.legend.parentElement.classList.toggle("taotu-resting", !taotuMap.overview.far());
       for (const [key, { row }] of this.rows || []) {
         row.classList.toggle("far", zoom < taotuMap.layers.get(key).source.min_zoom);
       }

@@ -3,7 +3,7 @@
   "use strict";
   const { element } = taotuMap;
   const HIDDEN = L.extend({}, L.Path.prototype.options, { stroke: false, fill: false, interactive: false });
-  const RAMP = ["#eaf1dc", "#c3dcbb", "#8dbf9a", "#4f9a7b", "#1d6b58"];
+  const RAMP = ["#edf3e0", "#cde2c0", "#a3cfa9", "#70b28f", "#42907a"]; // dark names stay readable on all of them
   const NONE = "#fafaf6", UNKNOWN = "#e3e3de";
   const ON_PICTURES = 0.45; // what lies over an orthophoto lets it through
   const patterns = new Map();

@@ -20,8 +20,8 @@
         class: "taotu-curtain", role: "slider", tabindex: "0", hidden: true, "aria-label": "比对分界线，左右方向键移动",
         "aria-orientation": "horizontal", "aria-valuemin": "0", "aria-valuemax": "100",
       }, handle);
-      this.names = ["left", "right"].map((side) => element("span", { class: `taotu-side ${side}`, hidden: true }, this.source[`${side}_title`]));
-      map.getContainer().append(this.curtain, ...this.names);
+      this.curtain.append(...["left", "right"].map((side) => element("span", { class: `taotu-side ${side}` }, this.source[`${side}_title`])));
+      map.getContainer().append(this.curtain);
       L.DomEvent.disableClickPropagation(this.curtain);
       this.curtain.addEventListener("pointerdown", (event) => {
         event.preventDefault();
@@ -49,6 +49,12 @@
       return left === right ? null : left ? "left" : "right";
     }
 
+    // Whether a layer is to be seen at a place on the screen.
+    sees(key, { x }) {
+      const side = this.on && this.side(key);
+      return !side || (side === "left") === (x < this.map.getSize().x * this.share);
+    }
+
     pane(key) {
       const side = this.on && this.side(key);
       return side ? `taotu-${side}` : "tilePane";
@@ -57,7 +63,6 @@
     turn(on) {
       this.on = on;
       this.curtain.hidden = !on;
-      this.names.forEach((name) => { name.hidden = !on; });
       for (const key of [...this.source.left, ...this.source.right]) if (on) taotuMap.show(key, true);
       for (const layer of taotuMap.layers.values()) {
         const pane = this.pane(layer.key);

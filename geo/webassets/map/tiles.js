@@ -57,7 +57,7 @@
       this.source = source;
       this.key = source.key;
       this.theme = source.themes[0];
-      this.off = new Set(this.theme.classes.filter((item) => !item.show).map((item) => item.key));
+      this.hiddenClasses = new Set(this.theme.classes.filter((item) => !item.show).map((item) => item.key));
       this.wanted = {};
       this.lit = null;
       this.looks = looks(this.theme);
@@ -81,7 +81,7 @@
     look(properties) {
       const item = this.looks.find(({ when }) => fits(when, properties));
       if (this.lit && String(properties[this.source.code]) === this.lit) return (item || this.looks[0]).lifted;
-      if (!item || this.off.has(item.key)) return HIDDEN;
+      if (!item || this.hiddenClasses.has(item.key)) return HIDDEN;
       for (const [name, values] of Object.entries(this.wanted)) {
         if (name in properties && !values.has(String(properties[name]))) return HIDDEN;
       }
