@@ -16,8 +16,8 @@ from functools import cache
 from typing import Annotated, Any, Final, cast
 from urllib.parse import urlsplit
 
-from anyio import to_thread
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
@@ -25,13 +25,13 @@ from api.accounts import KEY_PREFIX, OPEN_NAME, ROLE_TITLES, Accounts, User, all
 from api.errors import CsrfError, MustChangeError, UnauthorizedError, answer_to
 from api.settings import Settings, is_loopback
 from geo.errors import ForbiddenError, GeoError
-from geo.store import Store
-from geo.store.scope import Scope
+from geo.store import Scope, Store
 
 COOKIE: Final = "taotu_session"
 CSRF_HEADER: Final = "x-csrf-token"
 # Reached without login: the way in, the service's own state, and files that belong to no county.
-OPEN_PATHS: Final = frozenset({"/login", "/api/v1/login", "/healthz", "/readyz", "/metrics", "/favicon.ico"})
+_LOGIN: Final = "/api/v1/login"
+OPEN_PATHS: Final = frozenset({"/login", _LOGIN, "/healthz", "/readyz", "/metrics", "/favicon.ico"})
 OPEN_FOLDERS: Final = ("/static/",)
 _NOBODYS: Final = frozenset({"/healthz", "/readyz", "/favicon.ico"})  # no need to look who asks
 # Reached by whoever has yet to change a password that somebody else made.
@@ -108,16 +108,16 @@ class Access:
             return self._open_caller(request)
         if given := request.headers.get("authorization"):
             # A wrong key is wrong: no cookie helps it.
-            return await to_thread.run_sync(self._by_key, given)
+            return await run_in_threadpool(self._by_key, given)
         token = request.cookies.get(COOKIE)
-        user = await to_thread.run_sync(self._accounts.of_session, token) if token else None
+        user = await run_in_threadpool(self._accounts.of_session, token) if token else None
         if user is None or token is None:
             return None
         csrf = csrf_of(token)
         sent = request.headers.get(CSRF_HEADER, "")
-        if request.method not in _SAFE and request.url.path != "/api/v1/login":
-            if not secrets.compare_digest(sent.encode(), csrf.encode()):
-                raise CsrfError("缺少或不符的 X-CSRF-Token：请刷新页面后重试")
+        changes = request.method not in _SAFE and request.scope["path"] != _LOGIN
+        if changes and not secrets.compare_digest(sent.encode(), csrf.encode()):
+            raise CsrfError("缺少或不符的 X-CSRF-Token：请刷新页面后重试")
         return _caller_of(user, csrf=csrf)
 
     def _by_key(self, given: str) -> Caller:

@@ -33,26 +33,10 @@ OPEN_NAME: Final = "本机"  # who acts where nobody logs in
 
 _NAME: Final = re.compile(r"[\w][\w.\-]{0,39}")
 _LONGEST_PASSWORD: Final = 128  # what is hashed must not grow at a stranger's will
-_COMMON: Final = frozenset(
-    [
-        "1234567890",
-        "0123456789",
-        "12345678910",
-        "qwertyuiop",
-        "password123",
-        "1q2w3e4r5t",
-        "a123456789",
-        "admin12345",
-        "admin123456",
-        "1111111111",
-        "0000000000",
-        "qwerty12345",
-        "abc1234567",
-        "aa12345678",
-        "woaini1314520",
-        "1qaz2wsx3edc",
-    ]
-)
+_COMMON: Final = frozenset({
+    "0123456789", "1234567890", "12345678910", "password123", "qwertyuiop", "qwerty12345", "1q2w3e4r5t",
+    "1qaz2wsx3edc", "a123456789", "aa12345678", "abc1234567", "admin12345", "admin123456", "woaini1314520",
+})  # fmt: skip
 _SEEN_EVERY: Final = timedelta(
     minutes=1
 )  # last use is written no more often: reading must not write each time

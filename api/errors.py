@@ -291,7 +291,8 @@ def _in_chinese(flaw: Mapping[str, Any]) -> str:
         # A validator of our own speaks Chinese already.
         own = flaw.get("ctx", {}).get("error")
         return str(own) if flaw["type"] in {"value_error", "assertion_error"} and own else "不合要求"
-    return said.format_map(_Filled(flaw.get("ctx", {})))
+    choice = str(flaw.get("ctx", {}).get("expected", "")).replace(" or ", "、").replace(", ", "、")
+    return said.format_map(_Filled(flaw.get("ctx", {}), expected=choice))
 
 
 class _Filled(dict[str, Any]):

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from os import PathLike
 from typing import Any, Final
 
-from anyio import to_thread
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.utils import get_openapi
 from starlette.middleware.gzip import GZipMiddleware
 
@@ -67,7 +67,7 @@ def create_app(url: str | PathLike[str], settings: Settings | None = None) -> Fa
         redoc_url=None,
         lifespan=_lifespan,
     )
-    store = open_store(url)
+    store = open_store(url, folder=settings.folder, clock=settings.clock)
     accounts = Accounts(store.private(), settings)
     app.state.settings = settings
     app.state.store = store
@@ -94,12 +94,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     lifetime: Lifetime = app.state.lifetime
     try:
         for start in lifetime.starting:
-            await to_thread.run_sync(start)
+            await run_in_threadpool(start)
         yield
     finally:
         for close in reversed(lifetime.closing):
-            await to_thread.run_sync(close)
-        await to_thread.run_sync(app.state.store.close)
+            await run_in_threadpool(close)
+        await run_in_threadpool(app.state.store.close)
 
 
 def _description(app: FastAPI) -> dict[str, Any]:

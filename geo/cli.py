@@ -7,7 +7,6 @@ which import this module too, hold no more than drawing takes.
 """
 
 import json
-import os
 import sys
 from collections.abc import Mapping
 from enum import StrEnum
@@ -453,18 +452,67 @@ def report(work: WorkspacePath, as_json: AsJson = False) -> None:
 @app.command()
 @plainly
 def serve(
-    work: WorkspacePath,
-    host: Annotated[str, typer.Option(help="监听地址")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="端口")] = 8000,
+    work: Annotated[str, typer.Argument(help="成果文件 .gpkg，或 postgresql:// 地址")],
+    host: Annotated[
+        str, typer.Option(help="监听地址；内网其他机器要用时给本机的内网地址或 0.0.0.0")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="端口，0 为任一空闲端口")] = 8000,
+    open_access: Annotated[
+        bool, typer.Option("--open", help="免登录，只限一人一机：凡从本机来的都作管理员")
+    ] = False,
+    folder: Annotated[Path | None, typer.Option(help="成果在 PostGIS 时，附件和任务文件放在何处")] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option("--allow-host", help="只答复这些主机名；可多次给出，默认不限")
+    ] = None,
+    proxy: Annotated[
+        list[str] | None, typer.Option("--proxy", help="可信的反向代理地址或网段；可多次给出")
+    ] = None,
 ) -> None:
     """在本机或内网提供地图与数据接口。"""
-    import uvicorn
+    from api.cli import serve as stand
+    from api.settings import Settings
 
-    from geo import workspace
+    settings = Settings(
+        open_access=open_access,
+        host=host,
+        folder=folder,
+        allowed_hosts=tuple(allow_host or ()),
+        proxies=tuple(proxy or ()),
+    )
+    stand(work, port=port, settings=settings)
 
-    workspace.open(work)  # refuse here, before a server stands
-    os.environ["TAOTU_WORKSPACE"] = str(work)
-    uvicorn.run("api.main:app_from_environment", factory=True, host=host, port=port)
+
+# Groups of the service: handed over whole, so that no other command loads it.
+_HANDED_OVER: Final = {
+    "ignore_unknown_options": True,
+    "allow_extra_args": True,
+    "allow_interspersed_args": False,
+    "help_option_names": [],
+}
+
+
+@app.command("user", context_settings=_HANDED_OVER)
+def user_(ctx: typer.Context) -> None:
+    """服务的用户：add、list、change、password。"""
+    from api import cli
+
+    cli.users(ctx.args, prog_name="taotu user")
+
+
+@app.command("key", context_settings=_HANDED_OVER)
+def key_(ctx: typer.Context) -> None:
+    """服务的密钥：new、list、end。"""
+    from api import cli
+
+    cli.keys(ctx.args, prog_name="taotu key")
+
+
+@app.command("audit", context_settings=_HANDED_OVER)
+def audit_(ctx: typer.Context) -> None:
+    """审计记录：verify、show。"""
+    from api import cli
+
+    cli.audits(ctx.args, prog_name="taotu audit")
 
 
 if __name__ == "__main__":

@@ -12,9 +12,7 @@ from api.errors import NotReadyError, UnauthorizedError, problems
 from api.metrics import MEDIA_TYPE, Metrics
 from api.settings import is_loopback
 from geo.errors import ForbiddenError, GeoError
-from geo.store import Store
-from geo.store.query import Query
-from geo.store.scope import EVERYTHING
+from geo.store import EVERYTHING, Query, Store
 
 router = APIRouter(tags=["health"])
 

@@ -2,17 +2,16 @@
 
 import re
 
-import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 from shapely.geometry import box, shape
 
 from api.errors import PROBLEM, STATUS
 from api.main import app_from_environment, create_app
-from geo import errors, schema, workspace
+from geo import errors
 from geo.webmap import outside_references
+from tests.api.conftest import GONE
 from tests.geo.county import (
-    CRS,
     D_CODE,
     REASON,
     SLIVER_CODE,
@@ -23,29 +22,9 @@ from tests.geo.county import (
     county_tables,
 )
 
-GONE = f"{UPPER}01-W-0009"  # printed once, then another piece took its place
-
-
-def tables_with_register():
-    tables = county_tables()
-    rows = [
-        {"piece_key": f"{code[:14]}-{code[-4:]}", "piece_code": code, "group_code": code[:14],
-         "serial": int(code[-4:]), "patch_code": f"{UPPER}-00001", "status": status}
-        for code, status in [*((code, "ISSUED") for code in tables["pieces"]["piece_code"]), (GONE, "SUPERSEDED")]
-    ]  # fmt: skip
-    return tables | {"code_register": schema.conform(pd.DataFrame(rows), "code_register")}
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory):
-    made = tmp_path_factory.mktemp("workspace") / "county.gpkg"
-    workspace.write(made, tables_with_register(), crs=CRS)
-    return made
-
-
-@pytest.fixture(scope="module")
-def client(path):
-    return TestClient(create_app(path))
+@pytest.fixture
+def client(reading):
+    return reading
 
 
 def problem(answer, status):
@@ -58,7 +37,7 @@ def problem(answer, status):
 
 
 def test_a_standing_service_says_so(client):
-    assert client.get("/healthz").json() == {"status": "ok", "workspace_version": schema.WORKSPACE_VERSION}
+    assert client.get("/healthz").json() == {"status": "ok"}
 
 
 def test_the_first_page_is_the_map_and_needs_nothing_from_outside(client):
@@ -204,24 +183,6 @@ def test_the_description_of_the_service_names_no_outside_host(client):
     assert "://" not in answer.text
 
 
-def test_a_workspace_that_goes_away_and_one_that_comes_are_seen(tmp_path):
-    target = tmp_path / "county.gpkg"
-    workspace.write(target, tables_with_register(), crs=CRS)
-    client = TestClient(create_app(target))
-    assert client.get("/collections/pieces/items").json()["numberMatched"] == 5
-    assert D_CODE in client.get("/").text
-    target.unlink()
-    assert "county.gpkg" in problem(client.get("/healthz"), 503)["detail"]
-    target.write_bytes(b"no workspace")
-    problem(client.get("/collections/pieces/items"), 503)
-    target.unlink()
-    fewer = tables_with_register()
-    fewer["pieces"] = fewer["pieces"][fewer["pieces"]["piece_code"] != D_CODE]
-    workspace.write(target, fewer, crs=CRS)
-    assert client.get("/collections/pieces/items").json()["numberMatched"] == 4
-    assert D_CODE not in client.get("/").text
-
-
 def test_a_service_does_not_start_without_a_workspace(tmp_path, monkeypatch):
     with pytest.raises(errors.InputError):
         create_app(tmp_path / "none.gpkg")
@@ -235,14 +196,8 @@ def test_a_service_does_not_start_without_a_workspace(tmp_path, monkeypatch):
 
 def test_a_service_starts_from_the_environment(path, monkeypatch):
     monkeypatch.setenv("TAOTU_WORKSPACE", str(path))
-    assert TestClient(app_from_environment()).get("/healthz").status_code == 200
-
-
-def test_a_fault_of_the_program_is_a_problem_that_tells_nothing(path):
-    app = create_app(path)
-    app.state.source = None
-    answer = TestClient(app, raise_server_exceptions=False).get("/healthz")
-    assert "NoneType" not in problem(answer, 500)["detail"]
+    with TestClient(app_from_environment()) as client:
+        assert client.get("/healthz").status_code == 200
 
 
 def test_every_error_has_its_row_in_the_table():
