@@ -166,10 +166,11 @@ def _touched(world: Objects, z: int) -> Iterator[tuple[Tile, Whole]]:
 
 def _bounds(held: list[_Held]) -> tuple[float, float, float, float]:
     """In degrees, of all layers; the whole world where there is nothing."""
-    boxes = [box for one in held if np.isfinite(box := shapely.total_bounds(one.shares)).all()]
-    if not boxes:
+    boxes = np.concatenate([shapely.bounds(one.shares) for one in held] or [np.empty((0, 4))])
+    boxes = boxes[np.isfinite(boxes).all(axis=1)]
+    if not len(boxes):
         return -180.0, -85.0, 180.0, 85.0
-    low, high = np.min(boxes, axis=0)[:2], np.max(boxes, axis=0)[2:]
+    low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
     lon, lat = degrees(np.array([low[0], high[0]]), np.array([high[1], low[1]]))
     return float(lon[0]), float(lat[0]), float(lon[1]), float(lat[1])
 
@@ -295,6 +296,7 @@ class Archive:
             raise InputError(f"{self.path} 不是 PMTiles 第 3 版瓦片文件；请重新生成瓦片")
         told = _HEADER.unpack(head)[1:]
         places, kinds, corners = told[:8], told[12:17], told[17:21]
+        self.addressed = told[8]
         root_at, root_bytes, metadata_at, metadata_bytes, self._leaves_at, _, self._data_at, _ = places
         self._inner, self._outer, kind, self.min_zoom, self.max_zoom = kinds
         if kind != _MVT or {self._inner, self._outer} - {_NONE, _GZIP}:

@@ -144,18 +144,20 @@ def scale(z: int) -> float:
 def simplified(world: Objects, z: int) -> Objects:
     """Shapes in units of the world at a zoom, as that zoom shows them; None for what it leaves out."""
     kept = world.copy()
-    areal = np.asarray(np.isin(shapely.get_type_id(world), _POLYGONS))
+    kept[~np.isfinite(shapely.bounds(world)).all(axis=1)] = None  # the system of the map has no place for it
+    areal = np.flatnonzero(_is_areal(kept))
+    held = kept[areal]
+    flawed = np.flatnonzero(np.logical_not(shapely.is_valid(held)))
+    held[flawed] = [_mended(shape) for shape in held[flawed]]
+    area = shapely.area(held)
     if z < ALL_FROM:
-        tiny = areal & (shapely.area(world) < TINY)
-        kept[tiny] = None
-        areal &= ~tiny
-    if not areal.any():
-        return kept
+        kept[areal[area < TINY]] = None
+        areal, held, area = areal[area >= TINY], held[area >= TINY], area[area >= TINY]
     tolerance = _COARSE if z < ALL_FROM else _MIDDLE if z < FINE_FROM else _FINE
-    simple = shapely.simplify(kept[areal], tolerance, preserve_topology=False)
-    gone = np.flatnonzero(shapely.is_empty(simple))
-    simple[gone] = kept[areal][gone]
-    kept[areal] = simple
+    simple = shapely.simplify(held, tolerance, preserve_topology=False)
+    # Where a neck closes, GEOS keeps one side of it only: such a shape stays as it was.
+    broken = shapely.is_empty(simple) | (abs(shapely.area(simple) - area) > tolerance * shapely.length(held))
+    kept[areal] = np.where(broken, held, simple)
     return kept
 
 
@@ -170,14 +172,21 @@ def placed(world: Objects, tile: Tile) -> tuple[Whole, list[int], list[bytes]]:
             & (bounds[:, 2:] >= -BUFFER).all(axis=1)
         )
     local = shapely.transform(world[rows], lambda at: at - low)
-    inside = (bounds[rows, :2] >= -BUFFER).all(axis=1) & (bounds[rows, 2:] <= EXTENT + BUFFER).all(axis=1)
-    areal = np.asarray(np.isin(shapely.get_type_id(local), _POLYGONS))
+    bounds = bounds[rows]
+    inside = np.logical_and(
+        (bounds[:, :2] >= -BUFFER).all(axis=1), (bounds[:, 2:] <= EXTENT + BUFFER).all(axis=1)
+    )
+    areal = _is_areal(local)
     commands: list[bytes] = [b""] * len(rows)
     _put(commands, np.flatnonzero(areal), _polygons(local[areal], inside[areal]))
     _put(commands, np.flatnonzero(~areal), _points(local[~areal]))
     there = np.array([bool(command) for command in commands], dtype=bool)
     kinds = np.where(areal, wire.POLYGON, wire.POINT)[there].tolist()
     return rows[there], kinds, [command for command in commands if command]
+
+
+def _is_areal(shapes: Objects) -> npt.NDArray[np.bool_]:
+    return np.asarray(np.isin(shapely.get_type_id(shapes), _POLYGONS), dtype=bool)
 
 
 def _put(commands: list[bytes], rows: Whole, found: list[bytes]) -> None:
@@ -221,7 +230,7 @@ def _polygons(local: Objects, inside: npt.NDArray[np.bool_]) -> list[bytes]:
     shown = cut[there]
     # A hole or a part that vanishes is told apart from a flaw only by mending: few are either.
     broken = ~shapely.is_valid(shapely.transform(shown, np.rint))
-    shown[broken] = [_mended(shape) for shape in shown[broken]]
+    shown[broken] = [shapely.set_precision(_mended(shape), 1.0) for shape in shown[broken]]
     commands = _commands(shown)
     lost = [at for at, command in enumerate(commands) if not command]
     if lost:
@@ -246,9 +255,11 @@ def clipped(local: Objects) -> Objects:
 
 
 def _mended(shape: BaseGeometry) -> BaseGeometry:
-    """A valid shape on whole units."""
-    sound = shape if shape.is_valid else shapely.make_valid(shape)
-    return shapely.set_precision(_areal(sound), 1.0)
+    """A valid shape; one without any area stays as it is."""
+    if shape.is_valid:
+        return shape
+    sound = _areal(shapely.make_valid(shape))
+    return shape if sound.is_empty else sound
 
 
 def _thickened(shape: BaseGeometry) -> BaseGeometry:
@@ -292,7 +303,8 @@ def _commands(shown: Objects) -> list[bytes]:
     twice_area = _twice_area(units, counts)
     alive = (counts >= _RING) & (twice_area != 0)
     is_shell = np.diff(part_of_ring, prepend=-1) != 0
-    shell_alive = alive[np.flatnonzero(is_shell)]  # of each part, as each has one shell
+    shell_alive = np.zeros(len(parts), dtype=bool)  # an empty part has no shell
+    shell_alive[part_of_ring[is_shell]] = alive[is_shell]
     alive &= shell_alive[part_of_ring]
     backward = (twice_area > 0) != is_shell
     return _stream(units, counts, alive, backward, feature_of_part[part_of_ring], len(shown))

@@ -40,7 +40,7 @@ TILE_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
         "parcel_code", "parcel_class", "ownership_kind", "surveyed_area_m2", "surveyed_area_mu",
         "share_based", "has_rights", "shift_key",
     ),
-    "parcels_original": ("parcel_code", "parcel_class", "surveyed_area_m2", "surveyed_area_mu", "has_rights"),
+    "parcels_original": ("parcel_code", "shift_key"),
     "pieces": (
         "piece_code", "piece_key", "piece_class", "piece_shape", "state", "village_code", "group_code",
         "patch_code", "land_class", "area_m2", "net_area_m2", "area_mu", "net_area_mu", "sheet_code",
