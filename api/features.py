@@ -1,73 +1,131 @@
-"""Rows as GeoJSON: longitude and latitude to 7 decimals, empty values as null.
+"""Rows as GeoJSON: every feature a text of its own, so that ten thousand stream while they are made.
 
-Source: RFC 7946, The GeoJSON Format.
+Columns are encoded one by one and then laid side by side, which costs a fifth
+of building a tree of values. Degrees have 7 decimals (1 cm), metres 4; what is
+missing is null.
+
+Source: RFC 7946, The GeoJSON Format; OGC 18-058r1, OGC API - Features, Part 2.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from pyproj import CRS, Transformer
 
-from api.errors import QueryError
-from geo.errors import MissingDatumError
+from api.systems import System
 
 MEDIA_TYPE: Final = "application/geo+json"
-_DECIMALS: Final = 7  # about 1 cm
+_DEGREES: Final = 7  # decimals: about 1 cm
+_METRES: Final = 4
+_BREAK: Final = "\x00"  # never stands raw in JSON, so cells encoded together come apart again
+_NO_NUMBERS: Final = frozenset({"NaN", "Infinity", "-Infinity"})
+_CHUNK: Final = 1000
 
 
-def features(table: pd.DataFrame, key: str) -> list[dict[str, Any]]:
-    """One GeoJSON feature a row; its id is the value of ``key``."""
-    shapes = _shapes(table)
-    plain = pd.DataFrame(table).drop(columns="geometry", errors="ignore")
+def features(
+    table: pd.DataFrame,
+    ids: str,
+    system: System,
+    *,
+    shown: Sequence[str],
+    more: Mapping[str, Any] | None = None,
+) -> list[str]:
+    """One GeoJSON feature a row, as text.
+
+    Parameters
+    ----------
+    table : DataFrame, or GeoDataFrame in the CRS of the workspace
+        Rows in the order they shall have.
+    ids : str
+        Column whose value is a feature's ``id``.
+    system : System
+        Of the coordinates that go out.
+    shown : sequence of str
+        Columns that are properties, in this order.
+    more : mapping, optional
+        Properties beside the columns, the same for each feature.
+
+    Returns
+    -------
+    list of str, n features
+    """
+    plain = pd.DataFrame({name: table[name] for name in shown}, index=table.index)
+    heads = cells(table[ids])
+    shapes = geometries(table, system)
+    told = rows(plain) if not more else [with_members(row, more) for row in rows(plain)]
     return [
-        {"type": "Feature", "id": row[key], "geometry": shape, "properties": row}
-        for row, shape in zip(records(plain), shapes, strict=True)
+        f'{{"type":"Feature","id":{head},"geometry":{shape},"properties":{row}}}'
+        for head, shape, row in zip(heads, shapes, told, strict=True)
     ]
+
+
+def with_members(text: str, members: Mapping[str, Any]) -> str:
+    """The text of a JSON object with more members at its end."""
+    more = json.dumps(members, ensure_ascii=False, default=_plain)[1:-1]
+    return f"{text[:-1]},{more}}}" if len(text) > len("{}") else f"{{{more}}}"
+
+
+def collection(parts: Sequence[str], members: dict[str, Any]) -> Iterator[bytes]:
+    """A feature collection in parts: features first, then its other members."""
+    yield b'{"type":"FeatureCollection","features":['
+    for start in range(0, len(parts), _CHUNK):
+        text = ",\n".join(parts[start : start + _CHUNK])
+        yield ((",\n" if start else "") + text).encode()
+    tail = json.dumps(members, ensure_ascii=False)[1:]
+    yield ("]," if members else "]").encode() + tail.encode()
+
+
+def rows(table: pd.DataFrame) -> list[str]:
+    """Each row as the text of a JSON object."""
+    if not len(table.columns):
+        return ["{}"] * len(table)
+    # A name of ours never holds a percent sign; doubling it would keep it whole all the same.
+    names = [json.dumps(str(name), ensure_ascii=False).replace("%", "%%") for name in table.columns]
+    form = "{" + ",".join(f"{name}:%s" for name in names) + "}"
+    return [form % row for row in zip(*(cells(table[name]) for name in table.columns), strict=True)]
+
+
+def cells(column: pd.Series) -> list[str]:
+    """Each value as the text of a JSON value."""
+    if not len(column):
+        return []
+    values = column.tolist()
+    if not isinstance(column.dtype, np.dtype) or column.dtype.kind not in "fbiu":
+        gone = column.isna().to_numpy()
+        if gone.any():
+            values = [None if none else value for none, value in zip(gone.tolist(), values, strict=True)]
+    text = json.dumps(values, ensure_ascii=False, separators=(_BREAK, ":"), default=_plain)[1:-1]
+    parts = text.split(_BREAK)
+    if column.dtype.kind == "f":
+        return ["null" if part in _NO_NUMBERS else part for part in parts]
+    return parts
+
+
+def geometries(table: pd.DataFrame, system: System) -> list[str]:
+    """Each geometry as the text of a GeoJSON geometry in ``system``; a missing or empty one is null."""
+    if not isinstance(table, gpd.GeoDataFrame) or table.empty:
+        return ["null"] * len(table)
+    decimals = _DEGREES if system.crs.is_geographic else _METRES
+    placed = system.placed(table.geometry.to_numpy(), decimals)
+    texts = shapely.to_geojson(placed)
+    empty = shapely.is_missing(placed) | shapely.is_empty(placed)
+    return ["null" if none else str(text) for none, text in zip(empty.tolist(), texts.tolist(), strict=True)]
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as plain values; what is missing is None."""
-    columns = {name: [None if pd.isna(one) else one for one in table[name].tolist()] for name in table}
-    names = [str(name) for name in columns]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    columns = {
+        str(name): [None if pd.isna(one) else one for one in table[name].tolist()] for name in table.columns
+    }
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def plane_bbox(bbox: str, crs: CRS) -> tuple[float, float, float, float]:
-    """``west,south,east,north`` in degrees as bounds in ``crs``.
-
-    Raises
-    ------
-    QueryError
-        If it is not four numbers in that order within the globe.
-    """
-    try:
-        west, south, east, north = (float(part) for part in bbox.split(","))
-    except ValueError:
-        raise QueryError(f"bbox={bbox} 不可用：应为 西,南,东,北 四个以度为单位的数") from None
-    if not (-180 <= west <= east <= 180 and -90 <= south <= north <= 90):  # noqa: PLR2004 - the globe
-        raise QueryError(f"bbox={bbox} 不可用：须西不大于东、南不大于北，且在经纬度范围内")
-    bounds = Transformer.from_crs(_geodetic(crs), crs, always_xy=True).transform_bounds(
-        west, south, east, north
-    )
-    if not np.isfinite(bounds).all():
-        raise QueryError(f"bbox={bbox} 离本县太远，换算不到本县的坐标系")
-    return bounds
-
-
-def _geodetic(crs: CRS | None) -> CRS:
-    if crs is None or crs.geodetic_crs is None:
-        raise MissingDatumError("图层没有坐标系")
-    return crs.geodetic_crs
-
-
-def _shapes(table: pd.DataFrame) -> Sequence[dict[str, Any] | None]:
-    if not isinstance(table, gpd.GeoDataFrame) or table.empty:
-        return [None] * len(table)
-    lonlat = table.geometry.to_crs(_geodetic(table.crs)).to_numpy()
-    rounded = shapely.transform(lonlat, lambda points: points.round(_DECIMALS))
-    return [json.loads(text) if text is not None else None for text in shapely.to_geojson(rounded)]
+def _plain(value: object) -> object:
+    """What the encoder does not know: numbers of numpy inside columns of objects."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return str(value)

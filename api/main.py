@@ -17,7 +17,21 @@ from api.accounts import Accounts
 from api.lifetime import EndStreams, Lifetime
 from api.logs import RequestLog
 from api.metrics import Metrics
-from api.routes import audit, auth, balance, collections, health, keys, page, pieces, users
+from api.routes import (
+    attachments,
+    audit,
+    auth,
+    balance,
+    collections,
+    downloads,
+    edits,
+    health,
+    items,
+    keys,
+    landing,
+    page,
+    users,
+)
 from api.security import NOT_PACKED, Gate, SafeHeaders
 from api.settings import Settings
 from api.source import Source
@@ -32,9 +46,14 @@ ROUTERS: Final = (
     users.router,
     keys.router,
     audit.router,
+    landing.programs,
+    landing.router,
     page.router,
     collections.router,
-    pieces.router,
+    edits.router,
+    attachments.router,
+    downloads.router,
+    items.router,
     balance.router,
 )
 

@@ -58,6 +58,10 @@ LIST_TITLES = {
     "grid_balance": "网格规模",
     "grid_change": "网格变动",
     "located_by": "住户定位方式",
+    "identified_as": "认定结果",
+    "measured_how": "测量方式",
+    "owner_kind": "权利人类型",
+    "reject_reason": "剔除原因",
 }
 SEVERITY_TITLES = {"error": "错误", "warning": "警告", "info": "提示"}
 

@@ -112,3 +112,7 @@ class TransitionError(GeoError):
 
 class ConditionError(GeoError):
     """A filter that cannot mean anything: no such column, or a value of the wrong kind."""
+
+
+class FactError(GeoError):
+    """What is said of a piece cannot be so: no such field, or a value it cannot have."""

@@ -17,9 +17,10 @@ from tests.helpers import ROOT
 LEVELS = [
     {"errors", "schema", "findings", "codes", "crs", "area", "topology", "atomic", "standards"}
     | {"datum", "control_points", "movement", "shifts", "memory", "workers", "provenance"},
-    {"exchange", "reconcile", "sheets", "field", "letting", "grids", "sample", "raster", "workbook"}
+    {"exchange", "reconcile", "sheets", "grids", "sample", "raster", "workbook"}
     | {"tiles", "orthophoto"},
     {"workspace", "store", "cluster"},
+    {"field", "letting"},
     {"ledger", "report", "webdata", "webpage", "webpanel", "webmap", "pipeline"}
     | {"roster", "certificate", "webgrids", "grid_pipeline", "grid_tables", "assets", "servedmap"},
     {"terminal", "cli", "grid_cli", "api"},

@@ -1,73 +1,39 @@
-"""Layers of the workspace as pages of GeoJSON features, in the order of their codes."""
+"""Layers of the workspace as collections: which there are, where they lie, what may be asked of them.
 
-from bisect import bisect_right
-from typing import Annotated, Any
+GET /collections                  {"links", "crs", "collections": [collection...]}
+GET /collections/{id}             {"id", "title", "itemType", "crs", "storageCrs", "extent", "links"}
+GET /collections/{id}/queryables  JSON Schema: properties with title, type, enum and names of codes
+"""
 
-from fastapi import APIRouter, Query, Request
+from typing import Any
+
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from api.errors import NotFoundError, QueryError
-from api.features import MEDIA_TYPE, features, plane_bbox
-from api.source import LAYER_KEYS, SourceDep
-from geo.schema import LAYER_TITLES
-from geo.workspace import GEOMETRIES
+from api import ogc
+from api.access import CallerDep, StoreDep
+from api.asking import layer_of, layers
+from api.errors import problems
+from api.extent import reach
+from api.routes.landing import base_of
 
-router = APIRouter(prefix="/collections", tags=["collections"])
+router = APIRouter(prefix="/collections", tags=["ogc"])
 
 
 @router.get("")
-def list_collections(source: SourceDep) -> dict[str, Any]:
-    """Which layers there are, with their Chinese titles and numbers of rows."""
-    return {
-        "collections": [
-            {"id": layer, "title": LAYER_TITLES[layer], "numberMatched": len(source.codes(layer, key))}
-            for layer, key in LAYER_KEYS.items()
-        ]
-    }
+def list_collections(request: Request, store: StoreDep, caller: CallerDep) -> dict[str, Any]:  # noqa: ARG001 - who asks is known
+    """Every collection, with extent and coordinate systems."""
+    return ogc.collections(store, layers(store), base_of(request), reach(store))
 
 
-@router.get("/{layer}/items", response_class=JSONResponse)
-def list_items(  # noqa: PLR0913, PLR0917 - what a request may ask, all by name
-    layer: str,
-    source: SourceDep,
-    request: Request,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    after: str | None = None,
-    bbox: str | None = None,
-) -> JSONResponse:
-    """Features of a layer after the code ``after``; the link ``next`` leads on while there are more.
-
-    ``bbox`` is west,south,east,north in degrees.
-    """
-    if layer not in LAYER_KEYS:
-        raise NotFoundError(f"没有图层 {layer}；可用的图层：{'、'.join(LAYER_KEYS)}")
-    key, opened = LAYER_KEYS[layer], source.open()
-    if bbox is None:
-        codes = source.codes(layer, key)
-    elif layer in GEOMETRIES:
-        inside = opened.read(layer, columns=[key], bbox=plane_bbox(bbox, opened.crs), geometry=False)
-        codes = sorted(inside[key].dropna())
-    else:
-        raise QueryError(f"图层 {layer} 没有图形，不能用 bbox")
-    start = bisect_right(codes, after) if after is not None else 0
-    wanted = codes[start : start + limit]
-    names = ", ".join(quoted(code) for code in wanted)
-    rows = opened.read(layer, where=f"{key} IN ({names})") if wanted else opened.read(layer, where="0 = 1")
-    rows = rows.sort_values(key, kind="stable")
-    links = []
-    if start + limit < len(codes):
-        following = request.url.include_query_params(after=wanted[-1], limit=limit)
-        links.append({"rel": "next", "href": f"{following.path}?{following.query}", "type": MEDIA_TYPE})
-    body = {
-        "type": "FeatureCollection",
-        "features": features(rows, key),
-        "numberMatched": len(codes),
-        "numberReturned": len(rows),
-        "links": links,
-    }
-    return JSONResponse(body, media_type=MEDIA_TYPE)
+@router.get("/{layer}", responses=problems(404))
+def read_collection(layer: str, request: Request, store: StoreDep, caller: CallerDep) -> dict[str, Any]:
+    """One collection."""
+    return ogc.collection(store, layer_of(store, layer, caller.scope), base_of(request), reach(store))
 
 
-def quoted(code: str) -> str:
-    """A text as a literal of SQL."""
-    return "'" + code.replace("'", "''") + "'"
+@router.get("/{layer}/queryables", responses=problems(404), response_class=JSONResponse)
+def read_queryables(layer: str, request: Request, store: StoreDep, caller: CallerDep) -> JSONResponse:
+    """Columns a filter may name, as a JSON Schema."""
+    known = layer_of(store, layer, caller.scope)
+    return JSONResponse(ogc.queryables(known, base_of(request), caller.scope), media_type=ogc.SCHEMA)
