@@ -9,7 +9,8 @@ import datetime as dt
 import hashlib
 import json
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import IntegrityError
 
-from geo.errors import GeoError
+from api.errors import ConflictError
 
 Status = str
 
@@ -48,6 +49,7 @@ jobs = sa.Table(
     sa.Column("step", sa.Text, nullable=False, default=""),
     sa.Column("message", sa.Text, nullable=False, default=""),
     sa.Column("note", sa.Text, nullable=False, default=""),
+    sa.Column("asked", sa.Text, nullable=False),
     sa.Column("inputs", sa.Text, nullable=False),
     sa.Column("villages", sa.Text),
     sa.Column("created_by", sa.Text, nullable=False, index=True),
@@ -86,15 +88,15 @@ keys = sa.Table(
 )
 
 
-class KeyReusedError(GeoError):
+class KeyReusedError(ConflictError):
     """An Idempotency-Key came again with another request."""
 
 
-class JobEndedError(GeoError):
+class JobEndedError(ConflictError):
     """A job that has ended, or is publishing its result, cannot be cancelled any more."""
 
 
-class QueueFullError(GeoError):
+class QueueFullError(ConflictError):
     """More jobs wait than the queue holds."""
 
 
@@ -111,7 +113,8 @@ class Job:
     step: str
     message: str
     note: str  # what befell it besides, as a restart of the service
-    inputs: dict[str, Any]
+    asked: dict[str, Any]  # as it came
+    inputs: dict[str, Any]  # the same with the places of files
     villages: frozenset[str] | None  # of the one who asked; None is the whole county
     created_by: str
     created: str  # ISO-8601, UTC
@@ -133,6 +136,13 @@ def stamp(at: dt.datetime) -> str:
     return at.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+@contextmanager
+def _reading(engine: Engine) -> Iterator[sa.Connection]:
+    """A connection that only reads: it waits for no writer."""
+    with engine.connect() as base:
+        yield base.execution_options(read_only=True)
+
+
 def create_tables(engine: Engine) -> None:
     """Make the tables that are not there yet."""
     metadata.create_all(engine)
@@ -143,6 +153,7 @@ def submit(  # noqa: PLR0913 - what a job is asked with
     process: str,
     inputs: Mapping[str, Any],
     *,
+    asked: Mapping[str, Any] | None = None,
     actor: str,
     villages: Collection[str] | None,
     at: str,
@@ -150,6 +161,8 @@ def submit(  # noqa: PLR0913 - what a job is asked with
     most_waiting: int = LIMIT,
 ) -> tuple[Job, bool]:
     """Put a job into the queue; with a key that was used before, the job it was used for.
+
+    ``asked`` is what the caller sent, if ``inputs`` are not just that.
 
     Returns
     -------
@@ -163,11 +176,11 @@ def submit(  # noqa: PLR0913 - what a job is asked with
     QueueFullError
         If ``most_waiting`` jobs wait already.
     """
-    told = json.dumps(inputs, ensure_ascii=False, sort_keys=True)
+    told = json.dumps(inputs if asked is None else asked, ensure_ascii=False, sort_keys=True)
     body = hashlib.sha256(f"{process}\n{told}".encode()).hexdigest()
     if key is not None and (before := _by_key(engine, actor, key, body)) is not None:
         return before, False
-    with engine.connect() as base:
+    with _reading(engine) as base:
         waiting = base.execute(
             sa.select(sa.func.count()).select_from(jobs).where(jobs.c.status == "accepted")
         )
@@ -179,7 +192,8 @@ def submit(  # noqa: PLR0913 - what a job is asked with
         "process": process,
         "status": "accepted",
         "message": "已排队",
-        "inputs": told,
+        "asked": told,
+        "inputs": json.dumps(inputs, ensure_ascii=False, sort_keys=True),
         "villages": None if villages is None else json.dumps(sorted(villages)),
         "created_by": actor,
         "created": at,
@@ -190,9 +204,7 @@ def submit(  # noqa: PLR0913 - what a job is asked with
         try:
             with engine.begin() as base:
                 if key is not None:
-                    base.execute(
-                        keys.insert().values(actor=actor, key=key, body=body, job_id=job_id, at=at)
-                    )
+                    base.execute(keys.insert().values(actor=actor, key=key, body=body, job_id=job_id, at=at))
                 base.execute(jobs.insert().values(serial=next_serial, **row))
                 _note(base, job_id)
         except IntegrityError:  # the key, or the serial, was taken in this moment
@@ -204,7 +216,7 @@ def submit(  # noqa: PLR0913 - what a job is asked with
 
 
 def _by_key(engine: Engine, actor: str, key: str, body: str) -> Job | None:
-    with engine.connect() as base:
+    with _reading(engine) as base:
         row = base.execute(sa.select(keys).where(keys.c.actor == actor, keys.c.key == key)).one_or_none()
     if row is None:
         return None
@@ -215,7 +227,7 @@ def _by_key(engine: Engine, actor: str, key: str, body: str) -> Job | None:
 
 def load(engine: Engine, job_id: str) -> Job | None:
     """A job by its id, or None."""
-    with engine.connect() as base:
+    with _reading(engine) as base:
         row = base.execute(sa.select(jobs).where(jobs.c.id == job_id)).one_or_none()
     return None if row is None else _job(row)
 
@@ -262,7 +274,7 @@ def listed(  # noqa: PLR0913 - how a list may be narrowed
         asked = asked.where(jobs.c.status.in_(sorted(statuses)))
     if before is not None:
         asked = asked.where(jobs.c.serial < before)
-    with engine.connect() as base:
+    with _reading(engine) as base:
         return [_job(row) for row in base.execute(asked)]
 
 
@@ -353,28 +365,31 @@ def next_in_line(waiting: Sequence[Job], begun: Sequence[Job], held: Collection[
 
 def changes(engine: Engine, job_id: str, after: int) -> list[dict[str, Any]]:
     """Changes of a job with a number beyond ``after``, in order: ``seq, at, status, progress, step, message``."""
-    asked = (
-        sa.select(events).where(events.c.job_id == job_id, events.c.seq > after).order_by(events.c.seq)
-    )
-    with engine.connect() as base:
+    asked = sa.select(events).where(events.c.job_id == job_id, events.c.seq > after).order_by(events.c.seq)
+    with _reading(engine) as base:
         return [
             {name: value for name, value in row._mapping.items() if name != "job_id"}  # noqa: SLF001 - its public name
             for row in base.execute(asked)
         ]
 
 
+def counts(engine: Engine) -> dict[Status, int]:
+    """How many jobs are in each state."""
+    asked = sa.select(jobs.c.status, sa.func.count()).group_by(jobs.c.status)
+    with _reading(engine) as base:
+        return dict.fromkeys(STATUSES, 0) | {row[0]: row[1] for row in base.execute(asked)}
+
+
 def forget(engine: Engine, *, keep: int) -> list[str]:
     """Remove the rows of ended jobs but the newest; their ids."""
-    with engine.begin() as base:
-        old = sa.select(jobs.c.id).where(jobs.c.status.in_(sorted(ENDED)))
-        gone = list(base.execute(old.order_by(jobs.c.serial.desc()).offset(keep).limit(-1 if _lite(engine) else None)).scalars())
-        for table, column in ((events, events.c.job_id), (keys, keys.c.job_id), (jobs, jobs.c.id)):
-            base.execute(table.delete().where(column.in_(gone)))
+    ended = sa.select(jobs.c.id).where(jobs.c.status.in_(sorted(ENDED))).order_by(jobs.c.serial.desc())
+    with _reading(engine) as base:
+        gone = list(base.execute(ended).scalars())[keep:]
+    if gone:
+        with engine.begin() as base:
+            for table, column in ((events, events.c.job_id), (keys, keys.c.job_id), (jobs, jobs.c.id)):
+                base.execute(table.delete().where(column.in_(gone)))
     return gone
-
-
-def _lite(engine: Engine) -> bool:
-    return engine.dialect.name == "sqlite"
 
 
 def _note(base: sa.Connection, job_id: str) -> None:
@@ -383,15 +398,13 @@ def _note(base: sa.Connection, job_id: str) -> None:
         jobs.c.id, jobs.c.seq, jobs.c.updated, jobs.c.status, jobs.c.progress, jobs.c.step, jobs.c.message
     ).where(jobs.c.id == job_id)
     base.execute(
-        events.insert().from_select(
-            ["job_id", "seq", "at", "status", "progress", "step", "message"], told
-        )
+        events.insert().from_select(["job_id", "seq", "at", "status", "progress", "step", "message"], told)
     )
 
 
 def _job(row: sa.Row[Any]) -> Job:
     values = dict(row._mapping)  # noqa: SLF001 - its public name
-    values["inputs"] = json.loads(values["inputs"])
+    values["asked"], values["inputs"] = json.loads(values["asked"]), json.loads(values["inputs"])
     values["results"] = None if values["results"] is None else json.loads(values["results"])
     limited = values["villages"]
     values["villages"] = None if limited is None else frozenset(json.loads(limited))

@@ -17,6 +17,7 @@ from api.accounts import Accounts
 from api.lifetime import EndStreams, Lifetime
 from api.logs import RequestLog
 from api.metrics import Metrics
+from api.pool import attach
 from api.routes import (
     attachments,
     audit,
@@ -25,11 +26,15 @@ from api.routes import (
     collections,
     downloads,
     edits,
+    files,
     health,
     items,
+    jobs,
     keys,
     landing,
     page,
+    processes,
+    uploads,
     users,
 )
 from api.security import NOT_PACKED, Gate, SafeHeaders
@@ -55,6 +60,10 @@ ROUTERS: Final = (
     downloads.router,
     items.router,
     balance.router,
+    processes.router,
+    jobs.router,
+    files.router,
+    uploads.router,
 )
 
 
@@ -93,6 +102,7 @@ def create_app(url: str | PathLike[str], settings: Settings | None = None) -> Fa
     app.state.accounts = accounts
     app.state.metrics = Metrics(accounts.open_sessions)
     app.state.lifetime = Lifetime()
+    attach(app, settings.jobs)
     app.state.source = Source(store.workspace.path)
     # From the innermost to the outermost: what is added last hears of a request first.
     app.add_middleware(Access, accounts=accounts, settings=settings)

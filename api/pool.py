@@ -15,62 +15,32 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
-from types import FrameType
-from typing import IO, Any, Final, Protocol
+from typing import IO, Any, Final
 
-from sqlalchemy.engine import Engine
+from fastapi import FastAPI
 
 from api import jobs as table
 from api.jobs import Job, stamp
+from api.limits import JobSettings
 from api.processes import PROCESSES
+from api.uploads import sweep
 from api.work import FILES, INDEX, LOG, RESULT, SPEC, WORKSPACE_VARIABLE
 from geo import workspace
 from geo.atomic import whole_file
 from geo.errors import GeoError
-from geo.workspace import Workspace
+from geo.store import EVERYTHING, Store
+from geo.store.query import All, Compare
 
 _LOG: Final = logging.getLogger("api.jobs")
 _CODES: Final = "code_register"  # the layer that a reconciliation goes on from
 _MOST_ATTEMPTS: Final = 3
 _TICK_S: Final = 1.0
 _WRITE_EVERY_S: Final = 0.5
-
-
-class Shelf(Protocol):
-    """What the pool needs of a store."""
-
-    url: str
-    folder: Path
-
-    def private(self) -> Engine:
-        """Database of the jobs."""
-
-    def edition(self, layer: str) -> str:
-        """Text that changes when rows of a layer may have."""
-
-    def replace_layers(
-        self, source: Workspace, *, actor: str, why: str, layers: Collection[str] | None = None
-    ) -> None:
-        """Put layers into the workspace in one transaction."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobSettings:
-    """How much a county's machine gives to jobs."""
-
-    workers: int = 1  # jobs at once
-    threads: int = 0  # of each job, 0 for every core
-    nice: int = 10  # how far jobs stand back behind the service
-    keep_runs: int = 20  # folders of ended jobs; the newest successful one of each process stays beside
-    keep_rows: int = 2000  # of ended jobs in the table
-    most_waiting: int = 100
-    end_after_s: float = 5.0  # a job that was told to end and does not is killed
-    inputs: Path | None = None  # folder on the server that jobs may read from
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -83,11 +53,12 @@ class _Running:
 class Pool:
     """Jobs of one service: taken from the table one after another, each done in a process of its own."""
 
-    def __init__(self, store: Shelf, settings: JobSettings, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: Store, settings: JobSettings, *, clock: Callable[[], datetime]) -> None:
         self.store = store
         self.settings = settings
         self.engine = store.private()
         self.beat = 0  # grows with every change of any job: who listens need not ask the database
+        self.streams = 0  # listeners now; counted in the event loop alone
         self.stopping = threading.Event()
         self._clock = clock
         self._changed = threading.Condition()
@@ -110,6 +81,7 @@ class Pool:
 
     def start(self) -> None:
         """Take up what was left of the time before, and begin to work."""
+        self.stopping.clear()
         table.create_tables(self.engine)
         self.runs.mkdir(parents=True, exist_ok=True)
         self._recover()
@@ -129,11 +101,12 @@ class Pool:
         for one in left:
             one.ended.wait()
 
-    def submit(
+    def submit(  # noqa: PLR0913 - what a job is asked with
         self,
         process: str,
         inputs: Mapping[str, Any],
         *,
+        asked: Mapping[str, Any] | None = None,
         actor: str,
         villages: Collection[str] | None,
         key: str | None = None,
@@ -143,6 +116,7 @@ class Pool:
             self.engine,
             process,
             inputs,
+            asked=asked,
             actor=actor,
             villages=villages,
             at=self.now(),
@@ -177,10 +151,9 @@ class Pool:
                 if not self._readers[job_id]:
                     del self._readers[job_id]
 
-    def running(self) -> int:
-        """How many jobs run now."""
-        with self._changed:
-            return len(self._running)
+    def counts(self) -> dict[str, int]:
+        """How many jobs are in each state."""
+        return table.counts(self.engine)
 
     # What follows runs in threads of the pool.
 
@@ -193,7 +166,7 @@ class Pool:
         while not self.stopping.is_set():
             try:
                 begun = self._begin_one()
-            except Exception:  # a full disk or a locked database passes; the queue stays
+            except Exception:  # noqa: BLE001 - a full disk or a locked database passes; the queue stays
                 _LOG.exception("任务调度出错")
                 begun = False
             if not begun:
@@ -243,7 +216,7 @@ class Pool:
                 results = self._work(running)
             if results is not None:
                 self._publish(job.id, results)
-        except Exception as error:  # the service stands whatever becomes of a job
+        except Exception as error:  # noqa: BLE001 - the service stands whatever becomes of a job
             _LOG.exception("任务 %s", job.id)
             self._fail(job.id, _reason(error))
         finally:
@@ -350,8 +323,8 @@ class Pool:
         """Whether the service was ended between publishing and saying so."""
         if job.attempt == 1:
             return False
-        asked = getattr(self.store, "was_written", None)
-        return bool(asked is not None and asked(_why(job)))
+        said = All((Compare("action", "=", "replace"), Compare("why", "=", _why(job))))
+        return self.store.count("audit", said, EVERYTHING) > 0
 
     def _step(self, job_id: str, **values: Any) -> Job | None:  # noqa: ANN401 - columns of the table
         job = table.step(self.engine, job_id, at=self.now(), within={"running"}, **values)
@@ -375,7 +348,8 @@ class Pool:
     def _again(self, job: Job, note: str) -> None:
         """Put a job that was cut off back into the queue, but not for ever."""
         if job.attempt >= _MOST_ATTEMPTS:
-            self._fail(job.id, f"已中断 {job.attempt} 次，不再重试（{note.split('，')[0]}）；请联系管理员")
+            cause = note.partition("，")[0]
+            self._fail(job.id, f"已中断 {job.attempt} 次，不再重试（{cause}）；请联系管理员")
             return
         self._step(
             job.id,
@@ -524,39 +498,11 @@ def _delete(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-@contextmanager
-def heard(pool: Pool) -> Iterator[None]:
-    """Let listeners end when the service is told to stop: the server waits for them before it says so itself."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before: dict[signal.Signals, Any] = {}
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        pool.stopping.set()
-        handler = before[signal.Signals(number)]
-        if callable(handler):
-            handler(number, frame)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        before[number] = signal.signal(number, on_signal)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def standing(pool: Pool) -> AbstractContextManager[None]:
-    """The pool for as long as the service stands."""
-
-    @contextmanager
-    def stand() -> Iterator[None]:
-        pool.start()
-        try:
-            with heard(pool):
-                yield
-        finally:
-            pool.stop()
-
-    return stand()
+def attach(app: FastAPI, settings: JobSettings) -> Pool:
+    """Give a service its pool, as ``app.state.pool``: it works from the service's start to its end."""
+    pool = Pool(app.state.store, settings, clock=app.state.settings.clock)
+    app.state.pool = pool
+    app.state.metrics.jobs = pool.counts
+    app.state.lifetime.starting += [lambda: sweep(app.state.store.folder / "uploads"), pool.start]
+    app.state.lifetime.closing.append(pool.stop)
+    return pool

@@ -6,7 +6,6 @@ inputs that the administrator chose; never by a path of the server.
 Source: OGC 18-062r2, OGC API - Processes Part 1: Core, 7.11 and 7.13.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
@@ -54,9 +53,7 @@ class ReadInputs(Asked):
     baseline: FileRef | None = Field(
         default=None, title="基期调查（二调）", description="区分未确权地与新增地"
     )
-    datum: FileRef | None = Field(
-        default=None, title="坐标转换", description="西安80、北京54 的参数或控制点"
-    )
+    datum: FileRef | None = Field(default=None, title="坐标转换", description="西安80、北京54 的参数或控制点")
     shifts: FileRef | None = Field(default=None, title="偏移表", description="逐村决定是否移动，CSV")
     survey_crs: Crs | None = Field(default=None, title="三调坐标系", description="如 EPSG:4526，文件未注明时")
     parcels_crs: Crs | None = Field(default=None, title="确权坐标系")
@@ -289,7 +286,9 @@ def description(process: Process, *, allowed: bool) -> dict[str, Any]:
         }
         for name, told in schema.get("properties", {}).items()
     }
-    outputs = {name: {"title": title, "schema": {"type": "object"}} for name, title in process.outputs.items()}
+    outputs = {
+        name: {"title": title, "schema": {"type": "object"}} for name, title in process.outputs.items()
+    }
     return {**summary(process, allowed=allowed), "inputs": inputs, "outputs": outputs}
 
 
@@ -300,15 +299,3 @@ def _inlined(told: Any, kinds: dict[str, Any]) -> Any:  # noqa: ANN401 - a JSON 
             return _inlined(kinds[told["$ref"].rpartition("/")[2]], kinds)
         return {key: _inlined(value, kinds) for key, value in told.items()}
     return [_inlined(one, kinds) for one in told] if isinstance(told, list) else told
-
-
-def references(value: object) -> Iterator[FileRef]:
-    """Every file that inputs name, wherever it stands in them."""
-    if isinstance(value, Uploaded | OnServer):
-        yield value
-    elif isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            yield from references(getattr(value, name))
-    elif isinstance(value, tuple):
-        for one in value:
-            yield from references(one)

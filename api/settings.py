@@ -2,11 +2,12 @@
 
 import ipaddress
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from api.limits import JobSettings, UploadSettings
 from geo.errors import InputError
 
 LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "::1")
@@ -63,6 +64,9 @@ class Settings:
     min_free: int = 512 * _MIB  # bytes of disk below which the service says it is not ready
     local_metrics: bool = True  # whether this machine may read /metrics without login
     stop_after_s: int = 20  # a request that takes longer to end than this is cut off at a stop
+
+    jobs: JobSettings = field(default_factory=JobSettings)
+    uploads: UploadSettings = field(default_factory=UploadSettings)
 
     clock: Callable[[], datetime] = now_utc
 

@@ -12,7 +12,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -22,6 +23,7 @@ from geo.errors import GeoError, InputError, ShiftError
 
 WORKSPACE_VARIABLE: Final = "TAOTU_JOB_WORKSPACE"  # a URL may hold a password: it is in no file
 FILES: Final = "files"  # folder of what is downloaded
+WORK_COPY: Final = "work.gpkg"
 RESULT: Final = "result.gpkg"  # what is published
 INDEX: Final = "files.json"
 SPEC: Final = "spec.json"
@@ -147,7 +149,8 @@ def main(arguments: list[str]) -> int:
 
 def _end_with_service() -> None:
     """Whoever started this holds the other end of stdin: when that is gone, so is the job."""
-    sys.stdin.buffer.read()
+    while os.read(0, 1024):  # Python's own reader would hold a lock that its end waits for
+        pass
     if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
         os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(1)
@@ -159,7 +162,7 @@ def _without_paths(text: str, folder: Path) -> str:
 
 
 def _keep_shifts(task: Task, error: ShiftError) -> None:
-    from geo.exchange.shift_file import write_shifts  # noqa: PLC0415 - of this case alone
+    from geo.exchange.shift_file import write_shifts
 
     write_shifts(error.shifts, task.out / "偏移表.csv")
 
@@ -250,13 +253,19 @@ def align(task: Task) -> Made:
 
 def sheets(task: Task) -> Made:
     """The set of sheets in the job's folder; the layer ``sheets`` of a whole set is published."""
-    from geo import memory, workspace
-    from geo.sheets import run
+    from geo import memory
 
     memory.spare()
+    task.teller.stage("准备工作区", 0, 5)
+    with as_it_stands(task) as work:
+        return _sheets(task, work)
+
+
+def _sheets(task: Task, work: Any) -> Made:  # noqa: ANN401 - a workspace
+    from geo import workspace
+    from geo.sheets import run
+
     told, asked = task.teller, task.inputs
-    told.stage("准备工作区", 0, 5)
-    work = workspace.open(task.url)
     only = list(asked["only"]) or (None if task.villages is None else sorted(_present(work, task.villages)))
     margin = {name: asked[name] for name in _MARGIN}
     told.stage("出图", 5, 95)
@@ -349,9 +358,7 @@ def tiles(task: Task) -> Made:
         task.teller.stage(f"{_layer_title(name)}瓦片", start, end)
         edition = task.editions.get(name, "")
         path = task.tiles / f"{name}-{file_part(edition)}.pmtiles"
-        write_pmtiles(
-            path, {name: table}, min_zoom=_TILE_ZOOMS[name], edition=edition, tell=task.teller.tell
-        )  # type: ignore[dict-item] # a layer that has tiles has shapes
+        write_pmtiles(path, {name: table}, min_zoom=_TILE_ZOOMS[name], edition=edition, tell=task.teller.tell)  # type: ignore[dict-item] # a layer that has tiles has shapes
         made[name] = {"features": len(table), "bytes": path.stat().st_size, "edition": edition}
         for old in task.tiles.glob(f"{name}-*.pmtiles"):
             if old != path:
@@ -368,11 +375,11 @@ def file_part(edition: str) -> str:
 def report(task: Task) -> Made:
     """Areas, classes and findings as JSON, text and workbook; of some villages, their rows alone."""
     from geo import report as reports
-    from geo import workspace
     from geo.atomic import whole_file
 
     task.teller.stage("汇总", 0, 60)
-    tables = reports.read_tables(workspace.open(task.url))
+    with as_it_stands(task) as work:
+        tables = reports.read_tables(work)
     chosen = frozenset(task.inputs["only"]) or task.villages
     if chosen is not None:
         tables = _of_villages(tables, chosen)
@@ -396,11 +403,11 @@ def report(task: Task) -> Made:
 
 def ledger(task: Task) -> Made:
     """The ledger, one workbook a village."""
-    from geo import workspace
     from geo.ledger import write_ledger
 
     task.teller.stage("写台账", 0, 99)
-    written = write_ledger(workspace.open(task.url), task.out)
+    with as_it_stands(task) as work:
+        written = write_ledger(work, task.out)
     return Made(numbers={"books": len(written)}, message=f"{len(written)} 个 Excel 文件")
 
 
@@ -431,6 +438,21 @@ def snapshot(url: str, target: Path, layers: Iterable[str]) -> bool:
     target.unlink(missing_ok=True)  # of an attempt before: what it made rests on a workspace of then
     workspace.write(target, {name: live.read(name) for name in wanted}, crs=live.crs)
     return not len(live.read("patches", columns=["patch_code"], geometry=False))
+
+
+@contextmanager
+def as_it_stands(task: Task) -> Iterator[Any]:
+    """The whole workspace as of one moment: what is published or decided meanwhile does not mix in."""
+    from geo import workspace
+    from geo.store import open_store
+
+    copy = task.folder / WORK_COPY
+    with open_store(task.url) as store:
+        store.backup(copy)
+    try:
+        yield workspace.open(copy)
+    finally:
+        copy.unlink(missing_ok=True)
 
 
 def write_index(folder: Path) -> None:
@@ -497,11 +519,9 @@ def _counts(values: Any) -> dict[str, int]:  # noqa: ANN401 - a column
 def _layers(target: Path) -> tuple[str, ...]:
     """Layers of a run that go into the workspace: all but what people wrote, and what the store keeps itself."""
     from geo import workspace
-    from geo.schema import RECORD_LAYERS
+    from geo.schema import RUN_LAYERS
 
-    return tuple(
-        name for name in workspace.open(target).layers if name not in RECORD_LAYERS and name != "meta"
-    )
+    return tuple(name for name in workspace.open(target).layers if name in RUN_LAYERS and name != "meta")
 
 
 def _present(work: Any, villages: frozenset[str]) -> set[str]:  # noqa: ANN401 - a workspace
