@@ -239,6 +239,7 @@ class Accounts:
             before = self._user(db, name)
             role = changes.get("role", before.role)
             villages = changes.get("villages", before.villages)
+            villages = None if villages is None else frozenset(villages)
             active = changes.get("active", before.active)
             _check_role(role, villages)
             if before.active and before.role == "admin" and not (active and role == "admin"):

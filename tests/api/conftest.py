@@ -6,6 +6,7 @@ ask for ``reading`` instead, a client of the administrator that stands for the w
 
 import secrets
 import shutil
+from datetime import UTC, datetime
 
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ from fastapi.testclient import TestClient
 from api.main import create_app
 from api.settings import Settings
 from geo import schema, workspace
+from geo.store import open_store
 from tests.geo.county import CRS, UPPER, county_tables
 
 GONE = f"{UPPER}01-W-0009"  # printed once, then another piece took its place
@@ -34,6 +36,21 @@ def tables_with_register():
     return tables | {"code_register": schema.conform(pd.DataFrame(rows), "code_register")}
 
 
+class Clock:
+    """A clock that stands until it is told how much time passes by."""
+
+    def __init__(self):
+        self.now = datetime(2026, 3, 2, 8, 0, 0, 250, tzinfo=UTC)
+
+    def __call__(self):
+        """The time."""
+        return self.now
+
+    def pass_by(self, time):
+        """Let some time pass by."""
+        self.now += time
+
+
 class PageClient(TestClient):
     """A client that, as the pages do, sends back the CSRF token of its session."""
 
@@ -50,6 +67,7 @@ def county(tmp_path_factory):
     """A workspace to copy, never to write to."""
     made = tmp_path_factory.mktemp("county") / "county.gpkg"
     workspace.write(made, tables_with_register(), crs=CRS)
+    open_store(made).close()  # with its records, so that each copy need not add them
     return made
 
 
