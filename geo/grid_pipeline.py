@@ -411,7 +411,7 @@ def keep(target: Path, result: Grids, layers: GridLayers, *, what: Mapping[str, 
             "findings": _numbered(result.findings),
             "runs": run.after(None),
         }
-        workspace.write(target, tables, crs=layers.villages.crs)
+        workspace.write(target, tables, crs=layers.villages.crs, held=True)
         return result
     held = workspace.open(target)
     for name, table in tables.items():
@@ -425,8 +425,7 @@ def keep(target: Path, result: Grids, layers: GridLayers, *, what: Mapping[str, 
     tables["runs"] = run.after(held.read("runs"))
     if not len(held.read("patches", geometry=False)):  # of grids alone: villages are those they were drawn in
         tables["villages"] = layers.villages.to_crs(held.crs)
-    rest = {layer: held.read(layer) for layer in held.layers if layer not in tables}
-    workspace.write(target, {**rest, **tables}, crs=held.crs)
+    workspace.amend(target, tables, held=True)
     return replace(result, findings=found)
 
 

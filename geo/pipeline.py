@@ -309,7 +309,7 @@ def _reconciled(  # noqa: PLR0913 - as `reconcile_files`
         bare = not len(tables["villages"])
         tables |= _kept(target, previous, result.findings, bare=bare)
         tables["runs"] = run.after(None if previous is None else previous["runs"])
-        workspace.write(target, tables, crs=result.patches.crs)
+        workspace.write(target, tables, crs=result.patches.crs, held=True)
     checkpoint.drop()
     return Outcome(result=result, run_id=run.run_id, out=target, seconds=clock.seconds)
 

@@ -19,8 +19,9 @@ from geo.store import audit, sql
 from geo.store.backend import Backend
 from geo.store.query import Condition
 from geo.store.scope import EVERYTHING
-from geo.store.tables import APPEND_ONLY, EDITIONS, FID, SHAPE
+from geo.store.tables import APPEND_ONLY, FID, SHAPE
 from geo.workspace import GEOMETRIES
+from geo.workspace.records import EDITIONS
 
 GEOMETRY: Final = "geometry"  # of a row as a mapping: a shape of shapely
 _KEPT: Final = frozenset({FID, *schema.RECORD_COLUMNS})  # filled in by the store alone

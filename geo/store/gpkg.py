@@ -43,12 +43,12 @@ from geo import schema
 from geo.errors import OutputError
 from geo.store.query import Box
 from geo.store.tables import APPEND_ONLY, FID, SHAPE, indexes, tables_of
-from geo.workspace import GEOMETRIES, Workspace, style
+from geo.workspace import GEOMETRIES, Workspace
+from geo.workspace.base import body, bounds, bring_functions
+from geo.workspace.styles import DATE, STYLE_ROW, style_row
 
 _WAIT_S: Final = 30.0  # for another process that writes
 _MAGIC: Final = b"GP"
-_ENVELOPES: Final = (0, 32, 48, 48, 64)
-_DATE: Final = "2000-01-01T00:00:00.000Z"
 _WIDE: Final = 0.02  # a box of more than this share of the layer is tested row by row
 _PRAGMAS: Final = (
     "journal_mode=WAL",
@@ -122,8 +122,9 @@ class GeoPackage:
             raise OutputError(
                 f"工作区 {self.path} 打不开，不能写入（{error}）：请核对权限，或关闭占用它的程序"
             ) from error
-        for name, (call, arguments) in _FUNCTIONS.items():
-            connection.create_function(name, arguments, call, deterministic=True)
+        bring_functions(connection)
+        connection.create_function("taotu_touches", 5, _touches, deterministic=True)
+        connection.create_function("taotu_intersects", 2, _intersects, deterministic=True)
         return connection
 
     def _same_file(self, dbapi: Any, _record: object, _proxy: object) -> None:  # noqa: ANN401 - of SQLAlchemy
@@ -188,7 +189,7 @@ class GeoPackage:
     def wkb(self, held: list[Any]) -> np.ndarray[Any, Any]:
         """Well-known binary of what `shape` gave; None where there is no geometry."""
         out = np.empty(len(held), dtype=object)
-        out[:] = [None if blob is None else _body(blob) for blob in held]
+        out[:] = [None if blob is None else body(blob) for blob in held]
         return out
 
     def stored(self, shape: BaseGeometry | None) -> Any:  # noqa: ANN401 - what the column takes
@@ -272,7 +273,7 @@ class GeoPackage:
         run(
             "INSERT INTO gpkg_contents (table_name, data_type, identifier, description, last_change, srs_id)"
             " VALUES (?, ?, ?, ?, ?, ?)",
-            (name, kind, title, title, _DATE, self._srs_id if name in GEOMETRIES else 0),
+            (name, kind, title, title, DATE, self._srs_id if name in GEOMETRIES else 0),
         )
         for column in schema.columns(name):
             self._describe(connection, name, column)
@@ -298,23 +299,18 @@ class GeoPackage:
                     f'CREATE TRIGGER "{name}_no_{what.lower()}" BEFORE {what} ON "{name}"'
                     f" BEGIN SELECT RAISE(ABORT, '{name}: append only'); END"
                 )
-        self._default_style(connection, name, title)
+        self._default_style(connection, name)
 
     @staticmethod
-    def _default_style(connection: Connection, name: str, title: str) -> None:
+    def _default_style(connection: Connection, name: str) -> None:
         run = connection.exec_driver_sql
         if not run("SELECT 1 FROM sqlite_master WHERE name = 'layer_styles'").first():
             return
-        with suppress(FileNotFoundError):  # a layer with geometry of no style of its own
-            run(
-                "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column,"
-                " styleName, styleQML, styleSLD, useAsDefault, description, owner, ui, update_time)"
-                " VALUES ('', '', ?, ?, ?, ?, '', 1, '', '', NULL, ?)",
-                (name, SHAPE if name in GEOMETRIES else "", title, style(name), _DATE),
-            )
-            run(
-                "UPDATE gpkg_ogr_contents SET feature_count = (SELECT count(*) FROM layer_styles) WHERE table_name = 'layer_styles'"
-            )
+        run(STYLE_ROW, style_row(name))
+        run(
+            "UPDATE gpkg_ogr_contents SET feature_count = (SELECT count(*) FROM layer_styles)"
+            " WHERE table_name = 'layer_styles'"
+        )
 
     @staticmethod
     def _describe(connection: Connection, name: str, column: schema.Column) -> None:
@@ -484,43 +480,15 @@ def _blob(shape: BaseGeometry, srs_id: int) -> bytes:
     return head + bytes(shapely.to_wkb(shape, byte_order=1))
 
 
-def _body(blob: bytes) -> bytes:
-    return blob[8 + _ENVELOPES[(blob[3] >> 1) & 7] :]
-
-
-def _bounds(blob: bytes | None) -> tuple[float, float, float, float] | None:
-    """Envelope as (xmin, xmax, ymin, ymax)."""
-    if blob is None or blob[3] & 16:
-        return None
-    if (blob[3] >> 1) & 7:
-        return struct.unpack_from("<4d" if blob[3] & 1 else ">4d", blob, 8)  # type: ignore[return-value]
-    x0, y0, x1, y1 = shapely.from_wkb(_body(blob)).bounds
-    return (x0, x1, y0, y1)
-
-
-def _side(at: int) -> Callable[[bytes | None], float | None]:
-    def side(blob: bytes | None) -> float | None:
-        bounds = _bounds(blob)
-        return None if bounds is None else bounds[at]
-
-    return side
-
-
-def _is_empty(blob: bytes | None) -> int | None:
-    return None if blob is None else int(bool(blob[3] & 16))
-
-
 def _touches(blob: bytes | None, x0: float, y0: float, x1: float, y1: float) -> int:
-    bounds = _bounds(blob)
-    return int(
-        bounds is not None and bounds[0] <= x1 and bounds[1] >= x0 and bounds[2] <= y1 and bounds[3] >= y0
-    )
+    held = bounds(blob)
+    return int(held is not None and held[0] <= x1 and held[1] >= x0 and held[2] <= y1 and held[3] >= y0)
 
 
 def _intersects(blob: bytes | None, other: bytes) -> int:
     if blob is None:
         return 0
-    return int(shapely.intersects(_prepared(other), shapely.from_wkb(_body(blob))))
+    return int(shapely.intersects(_prepared(other), shapely.from_wkb(body(blob))))
 
 
 _kept = threading.local()
@@ -533,15 +501,3 @@ def _prepared(wkb: bytes) -> BaseGeometry:
         shapely.prepare(_kept.shape)
     shape: BaseGeometry = _kept.shape
     return shape
-
-
-_FUNCTIONS: Final[dict[str, tuple[Callable[..., Any], int]]] = {
-    # Asked for by the triggers that keep the R-tree.
-    "ST_MinX": (_side(0), 1),
-    "ST_MaxX": (_side(1), 1),
-    "ST_MinY": (_side(2), 1),
-    "ST_MaxY": (_side(3), 1),
-    "ST_IsEmpty": (_is_empty, 1),
-    "taotu_touches": (_touches, 5),
-    "taotu_intersects": (_intersects, 2),
-}

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Table, insert, select
 from geo import schema
 from geo.errors import WorkspaceError
 from geo.store.backend import Backend
-from geo.store.tables import EDITIONS
-from geo.store.tables import STEPS as STEPS_TABLE
+from geo.workspace.records import EDITIONS
+from geo.workspace.records import STEPS as STEPS_TABLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

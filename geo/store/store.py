@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, Table, and_, func, select
 
 from geo import schema, workspace
 from geo.atomic import whole_file
-from geo.errors import ConditionError, InputError, MismatchError
+from geo.errors import ConditionError, InputError, MismatchError, StaleError
 from geo.store import audit, sql
 from geo.store.backend import Backend
 from geo.store.change import Change, bump, head, mappings, selected
@@ -24,8 +24,9 @@ from geo.store.gpkg import GeoPackage
 from geo.store.query import All, Box, Condition, Page, Query, Within
 from geo.store.scope import Scope, check_layer, visible_columns
 from geo.store.steps import complete, mirror_states
-from geo.store.tables import APPEND_ONLY, EDITIONS, FID
+from geo.store.tables import APPEND_ONLY, FID
 from geo.workspace import GEOMETRIES, Workspace
+from geo.workspace.records import EDITIONS
 
 _MOST: Final = 10_000  # rows of a page
 _CHUNK: Final = 5_000  # entries of the log that are held at once
@@ -93,12 +94,16 @@ class Store:
 
     def edition(self, layer: str) -> str:
         """A short text that changes whenever rows of a layer may have: for ETags and keys of caches."""
-        runs, editions = self._table("runs"), self._backend.tables[EDITIONS]
+        runs = self._table("runs")
         with self._backend.reading() as connection:
             names = connection.execute(select(runs.c.run_id).order_by(runs.c[FID])).scalars().all()
-            serial = connection.execute(select(editions.c.serial).where(editions.c.layer == layer)).scalar()
+            serial = self._serial(connection, layer)
         run = hashlib.sha256("\n".join(map(str, names)).encode()).hexdigest()[:12]
-        return f"{run}-{serial or 0}"
+        return f"{run}-{serial}"
+
+    def _serial(self, connection: Connection, layer: str) -> int:
+        editions = self._backend.tables[EDITIONS]
+        return connection.execute(select(editions.c.serial).where(editions.c.layer == layer)).scalar() or 0
 
     def query(self, layer: str, query: Query, scope: Scope) -> Page:
         """One page of a layer.
@@ -278,7 +283,13 @@ class Store:
             change.finish()
 
     def replace_layers(
-        self, source: Workspace, *, actor: str, why: str, layers: Sequence[str] | None = None
+        self,
+        source: Workspace,
+        *,
+        actor: str,
+        why: str,
+        layers: Sequence[str] | None = None,
+        since: Mapping[str, str] | None = None,
     ) -> None:
         """Put layers of another workspace in place of those here, all in one transaction; records stay.
 
@@ -290,9 +301,13 @@ class Store:
             For the log.
         layers : sequence of str, optional
             By default all the source has that a run makes.
+        since : mapping of layer to edition, optional
+            What the source rests on: where one of these has changed, nothing is replaced.
 
         Raises
         ------
+        StaleError
+            If a layer of ``since`` has changed.
         MismatchError
             If the CRS differ.
         InputError
@@ -308,6 +323,11 @@ class Store:
         ]:
             raise InputError(f"{source.path} 没有图层 {'、'.join(lacking)}")
         with self._backend.replacing(source, wanted) as connection:
+            for layer, edition in (since or {}).items():
+                serial = self._serial(connection, layer)
+                if serial != int(edition.rpartition("-")[2]):
+                    now = {"edition": serial}
+                    raise StaleError(f"图层 {layer} 在此期间已有变动", base={}, theirs=now, yours={})
             change = Change(connection, self._backend, actor=actor, why=why, clock=self._clock)
             if "pieces" in wanted:
                 mirror_states(connection, self._backend.tables)

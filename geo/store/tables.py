@@ -22,11 +22,10 @@ from sqlalchemy.types import TypeEngine, UserDefinedType
 
 from geo import schema
 from geo.workspace import GEOMETRIES
+from geo.workspace.records import EDITIONS, STEPS
 
 FID: Final = "fid"
 SHAPE: Final = "geom"
-EDITIONS: Final = "store_editions"  # how often rows of a layer were changed
-STEPS: Final = "store_steps"  # migrations that were done
 APPEND_ONLY: Final = "audit"
 
 # The only names of types that a GeoPackage knows.

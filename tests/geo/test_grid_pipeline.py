@@ -149,7 +149,7 @@ def test_a_failure_in_writing_leaves_the_old_workspace(files, work, monkeypatch)
     def full(*_args, **_more):
         raise OutputError("磁盘已满")
 
-    monkeypatch.setattr(grid_pipeline.workspace, "write", full)
+    monkeypatch.setattr(grid_pipeline.workspace, "amend", full)
     with pytest.raises(OutputError):
         partition_files(work, files.inputs(), **ONE)
     assert digest(work) == before

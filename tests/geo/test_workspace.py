@@ -31,6 +31,7 @@ from geo.errors import (
     OutputError,
     WorkspaceError,
 )
+from geo.workspace import geopackage
 from tests.geo.county import CRS, X0, Y0, county_tables
 from tests.helpers import ROOT
 
@@ -367,23 +368,23 @@ def assert_untouched(path, county):
 
 @pytest.mark.parametrize("layer", ["patches", "pieces", "meta"])
 def test_a_failure_at_any_layer_leaves_the_old_workspace(good, county, tables, monkeypatch, layer):
-    true_append = workspace._append
+    true_append = geopackage._append
 
     def failing(scratch, name, table, crs):
         if name == layer:
             raise pyogrio.errors.DataSourceError("sqlite3_step() failed: database or disk is full")
         true_append(scratch, name, table, crs)
 
-    monkeypatch.setattr(workspace, "_append", failing)
+    monkeypatch.setattr(geopackage, "_append", failing)
     with pytest.raises(OutputError, match=r"w\.gpkg.*磁盘已满.*原有文件未改动"):
         workspace.write(good, tables, crs=CRS)
     assert_untouched(good, county)
 
 
 def test_rows_lost_without_a_word_are_noticed(good, county, tables, monkeypatch):
-    true_append = workspace._append
+    true_append = geopackage._append
     monkeypatch.setattr(
-        workspace, "_append", lambda s, name, table, crs: true_append(s, name, table[:1], crs)
+        geopackage, "_append", lambda s, name, table, crs: true_append(s, name, table[:1], crs)
     )
     with pytest.raises(OutputError, match="rows"):
         workspace.write(good, tables, crs=CRS)
