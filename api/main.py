@@ -1,6 +1,7 @@
 """The service: one workspace, its map, its layers and its records, for a county's own network."""
 
 import os
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from os import PathLike
@@ -134,7 +135,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def _description(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI of the service, with the one form of its errors and the two ways to log in."""
     if app.openapi_schema is None:
-        made = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+        with warnings.catch_warnings():  # a route of GET and HEAD is told of twice under one id
+            warnings.filterwarnings("ignore", "Duplicate Operation ID")
+            made = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+        for methods in made["paths"].values():
+            if "get" in methods:
+                methods.pop("head", None)  # HTTP says what it is: the same without its body
         parts = made.setdefault("components", {})
         form = errors.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         parts.setdefault("schemas", {}).update(form.pop("$defs", {}), Problem=form)
