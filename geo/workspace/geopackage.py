@@ -171,6 +171,7 @@ def _publish(
     changed: Collection[str],
 ) -> None:
     """Write a whole workspace beside its place and move it there."""
+    has_records = records.stand_in(target)
     _settle(target)
     with ExitStack() as until_moved, whole_file(target) as scratch:
         try:
@@ -185,7 +186,7 @@ def _publish(
             with connection(scratch, mode="rw") as base:
                 base.execute("PRAGMA synchronous=OFF")
                 describe(base)
-            if records.stand_in(target):
+            if has_records:
                 # Whoever would write a record waits till the new file has its place.
                 until_moved.enter_context(records.carried(target, scratch, changed=changed))
             _verify(scratch, counts)
@@ -270,14 +271,18 @@ def _verify(scratch: Path, counts: Mapping[str, int]) -> None:
 
 def _settle(target: Path) -> None:
     """Bring journals beside an old workspace into it, for they would be replayed into the new one."""
-    beside = [target.with_name(target.name + end) for end in ("-wal", "-shm", "-journal")]
-    if not target.is_file() or not any(file.exists() for file in beside):
+    if not target.is_file():
         return
+    beside = [target.with_name(target.name + end) for end in ("-wal", "-shm", "-journal")]
     try:
         with connection(target, mode="rw") as base:
-            base.execute("PRAGMA busy_timeout=2000")
-            base.execute("PRAGMA journal_mode=DELETE")
+            (mode,) = base.execute("PRAGMA journal_mode").fetchone()
+            if mode == "wal" or any(file.exists() for file in beside):
+                base.execute("PRAGMA busy_timeout=2000")
+                base.execute("PRAGMA journal_mode=DELETE")
     except sqlite3.Error as error:
+        if not any(file.exists() for file in beside):
+            return  # no database, so no journal of one
         raise OutputError(
             f"工作区 {target} 正被其他程序打开（{cause(error)}）：请在 QGIS 等程序中关闭它后重试",
         ) from error

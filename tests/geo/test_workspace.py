@@ -428,12 +428,13 @@ def test_a_kill_at_any_moment_leaves_the_old_workspace(good, county, moment):
 import sys, time
 from geo import workspace
 from tests.geo.county import CRS, county_tables
-true = workspace.{moment}
+from geo.workspace import geopackage
+true = geopackage.{moment}
 def stuck(*arguments):
     true(*arguments)
     print("now", flush=True)
     time.sleep(60)
-workspace.{moment} = stuck
+geopackage.{moment} = stuck
 workspace.write(sys.argv[1], county_tables(), crs=CRS)
 """
     writer = subprocess.Popen(
@@ -523,8 +524,8 @@ def test_a_file_that_is_not_there_is_said(tmp_path):
 
 
 def test_an_address_of_a_server_is_refused():
-    with pytest.raises(WorkspaceError, match="只能打开 GeoPackage"):
-        workspace.open("postgresql://county/taotu")
+    with pytest.raises(WorkspaceError, match="工作区是 .gpkg 文件"):
+        workspace.open("mysql://county/taotu")
 
 
 def test_a_file_that_is_no_workspace_is_refused(tmp_path, tables):
