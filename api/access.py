@@ -96,7 +96,8 @@ class Access:
                 raise MustChangeError("密码由他人设定，请先修改密码")
         except GeoError as error:
             response = answer_to(request, error)
-            if isinstance(error, UnauthorizedError) and COOKIE in request.cookies:
+            by_key = "authorization" in request.headers  # then the cookie was not even looked at
+            if isinstance(error, UnauthorizedError) and COOKIE in request.cookies and not by_key:
                 response.delete_cookie(COOKIE, path="/")
             await response(scope, receive, send)
             return
