@@ -7,6 +7,7 @@ missing is null.
 Source: RFC 7946, The GeoJSON Format; OGC 18-058r1, OGC API - Features, Part 2.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -122,6 +123,11 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
         str(name): [None if pd.isna(one) else one for one in table[name].tolist()] for name in table.columns
     }
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def digest(text: str) -> str:
+    """A short text that two texts share only if they are the same: for ETags."""
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 def _plain(value: object) -> object:

@@ -61,6 +61,9 @@ class Settings:
     max_body: int = _MIB  # bytes of a request
     max_upload: int = 2048 * _MIB  # bytes of a request to one of these
     upload_paths: tuple[str, ...] = ("/api/v1/uploads", "/attachments", "/returns")  # anywhere in the path
+    orthophoto: tuple[Path, ...] = ()  # rasters, or folders of them, that lie under the map
+    tianditu_url: str = ""  # address of 天地图 or of a county's node; empty: none
+    tianditu_key: str = field(default="", repr=False)  # stays here: in no answer and no log
     min_free: int = 512 * _MIB  # bytes of disk below which the service says it is not ready
     local_metrics: bool = True  # whether this machine may read /metrics without login
     stop_after_s: int = 20  # a request that takes longer to end than this is cut off at a stop

@@ -21,7 +21,7 @@ LEVELS = [
     | {"tiles", "orthophoto"},
     {"workspace", "store", "cluster"},
     {"field", "letting"},
-    {"ledger", "report", "webdata", "webpage", "webpanel", "webmap", "pipeline"}
+    {"ledger", "report", "overview", "webdata", "webpage", "webpanel", "webmap", "pipeline"}
     | {"roster", "certificate", "webgrids", "grid_pipeline", "grid_tables", "assets", "servedmap"},
     {"terminal", "cli", "grid_cli", "api"},
 ]
