@@ -94,11 +94,15 @@
 
   function sheet(on) {
     if (document.body.classList.contains("taotu-printing") === on) return;
-    if (on) map.printed = map.getBounds();
+    const free = () => [panel.width, 0]; // what the card covers is not land that was looked at
+    if (on) {
+      const size = map.getSize();
+      map.seen = L.latLngBounds(map.containerPointToLatLng([0, size.y]), map.containerPointToLatLng([size.x - panel.width, 0]));
+    }
     document.body.classList.toggle("taotu-printing", on);
+    map.options.zoomSnap = on ? 0.05 : 1; // a sheet is filled; the screen stays on levels where tiles are sharp
     map.invalidateSize({ pan: false, animate: false });
-    if (map.printed) map.fitBounds(map.printed, { animate: false });
-    if (!on) map.printed = null;
+    map.fitBounds(map.seen, { animate: false, paddingBottomRight: free() });
   }
 
   async function print() {
@@ -169,7 +173,10 @@
     document.addEventListener("keydown", steer(true), true);
     document.addEventListener("pointerdown", steer(false), true);
     map.getContainer().addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && event.target === map.getContainer()) pick(map.getCenter());
+      if (event.key !== "Enter" || event.target !== map.getContainer() || (measure && measure.kind)) return;
+      const { overview } = taotuMap, village = overview && overview.far() && overview.at(map.getCenter());
+      if (village) overview.tell(village, map.getCenter());
+      else pick(map.getCenter());
     });
   }
 
@@ -281,7 +288,6 @@
 
   Object.assign(taotuMap, {
     create, start, view, hits, pick, isShown, show, theme, showClass, filter, highlight, goTo, popup, closePopup, setBase, refresh, home, say,
-    get swiping() { return swipe; },
-    get measuring() { return measure; },
   });
+  Object.defineProperties(taotuMap, { swiping: { get: () => swipe }, measuring: { get: () => measure } });
 })();

@@ -97,10 +97,22 @@
       shape.bindTooltip(() => element("span", {}, element("b", {}, name), `　${this.told(feature)}`), { sticky: true, direction: "top", className: "taotu-tip" });
       shape.on("click", (event) => {
         L.DomEvent.stopPropagation(event);
-        taotuMap.emit("village", { code, name, lat: event.latlng.lat, lng: event.latlng.lng, properties: feature.properties });
+        this.tell(shape, event.latlng);
       });
+      // A shape that listens for focus would be a stop of the tab key, one a village.
+      shape.on("add", () => shape.getElement().setAttribute("tabindex", "-1"));
       shape.on("mouseover", () => this.far() && shape.setStyle({ color: "#0b1f2a", weight: 2.6 }).bringToFront());
       shape.on("mouseout", () => shape.setStyle(this.look(feature)));
+    }
+
+    tell(shape, { lat, lng }) {
+      const { properties } = shape.feature, code = String(properties[this.source.code] ?? "");
+      taotuMap.emit("village", { code, name: String(properties[this.source.name] ?? code), lat, lng, properties });
+    }
+
+    at(latlng) {
+      const spot = this.map.latLngToLayerPoint(latlng);
+      return [...this.byCode.values()].find((shape) => shape._containsPoint(spot));
     }
 
     told(feature) {

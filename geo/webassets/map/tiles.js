@@ -101,6 +101,7 @@
       const spot = pixel.subtract(coords.scaleBy(size)), found = [];
       for (const shape of tile.shapes()) {
         if (shape.options.interactive === false) continue;
+        if (shape._parts && !shape._parts.length) continue; // cut away to nothing
         if (!shape._pxBounds) shape.makeInteractive();
         if (shape._containsPoint(spot)) found.unshift(shape.properties);
       }
