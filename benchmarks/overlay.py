@@ -71,7 +71,7 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = asked.keep or Path(scratch)
-        _make(folder, max(1, round(VILLAGES * asked.scale)))
+        make(folder, max(1, round(VILLAGES * asked.scale)))
         patches, parcels = read(folder)
         print(f"{len(patches)} farmland patches, {len(parcels)} confirmed parcels, {asked.rounds} rounds\n")
         contestants: dict[str, Callable[[Layers], dict[str, Any]]] = {
@@ -110,7 +110,7 @@ def verdict(runs: list[Run], invalid: int) -> list[str]:
     return lines
 
 
-def _make(folder: Path, villages: int) -> None:
+def make(folder: Path, villages: int) -> None:
     """Farmland and confirmed parcels of a sample county, kept in ``folder``."""
     if (folder / "parcels.parquet").exists():
         return

@@ -160,6 +160,22 @@ class Orthophoto:
             raise InputError("；".join(failed))
         return None
 
+    def tilejson(self, *, url: str, name: str = "正射影像", attribution: str = "") -> dict[str, Any]:
+        """TileJSON 3.0 of these tiles: ``url`` is a template with ``{z}``, ``{x}`` and ``{y}``."""
+        west, south, east, north = (round(side, 7) for side in self.bounds)
+        first, last = self.zooms
+        told = {
+            "tilejson": "3.0.0",
+            "name": name,
+            "scheme": "xyz",
+            "tiles": [url],
+            "minzoom": first,
+            "maxzoom": last,
+            "bounds": [west, south, east, north],
+            "center": [(west + east) / 2, (south + north) / 2, last],
+        }
+        return told | ({"attribution": attribution} if attribution else {})
+
     def close(self) -> None:
         """Let go of all files; those that are being read from are let go of when that is done."""
         with self._lock:

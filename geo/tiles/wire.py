@@ -19,6 +19,7 @@ POLYGON: Final = 3
 
 _SEVEN: Final = np.uint64(7)
 _LOW: Final = np.uint64(127)
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 _SHORT: Final = 128  # a varint of one byte is less
 
 
@@ -123,9 +124,10 @@ def _tags(
     """Each feature's pairs of key and value; fills both tables in the order they are first met."""
     told = np.full((count, len(columns), 2), -1, dtype=np.int64)
     for at, (name, column) in enumerate(columns.items()):
+        strange = set(map(type, column)) - _PLAIN
         found = [
             -1 if value is None or value != value else values.setdefault((type(value), value), len(values))  # noqa: PLR0124 - NaN
-            for value in map(_own, column)
+            for value in (map(_own, column) if strange else column)
         ]
         if any(index >= 0 for index in found):
             told[:, at, 0] = keys.setdefault(name, len(keys))
@@ -136,7 +138,7 @@ def _tags(
 
 def _own(value: Any) -> Any:  # noqa: ANN401 - whatever a column holds
     """A value as one of Python's own kinds."""
-    if value is None or type(value) in {str, int, float, bool}:
+    if type(value) in _PLAIN:
         return value
     if isinstance(value, bool | np.bool_):
         return bool(value)

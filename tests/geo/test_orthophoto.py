@@ -225,6 +225,24 @@ def test_rasters_of_any_system_lie_on_each_other(tmp_path, crs):
         assert colour_at(photo, X0 - 20, Y0 + 420)[3] == 0
 
 
+def test_a_raster_that_is_turned_is_shown_turned(tmp_path):
+    path = write(tmp_path / "a.tif", flat(RED))
+    with rasterio.open(path, "r+") as data:
+        data.transform = Affine.translation(X0, Y0) @ Affine.rotation(45) @ Affine.scale(1, -1)
+    with Orthophoto(path) as photo:
+        assert colour_at(photo, X0 + 280, Y0) == (*RED, 255)
+        assert colour_at(photo, X0 + 40, Y0 + 200)[3] == 0
+
+
+def test_tilejson_says_where_and_how_deep(tmp_path):
+    with Orthophoto(write(tmp_path / "a.tif", flat(RED))) as photo:
+        told = photo.tilejson(url="/basemap/a/{z}/{x}/{y}", attribution="县自然资源局")
+        assert (told["tilejson"], told["minzoom"], told["maxzoom"]) == ("3.0.0", 0, 17)
+        assert told["tiles"] == ["/basemap/a/{z}/{x}/{y}"]
+        assert told["bounds"] == pytest.approx(photo.bounds)
+        assert told["attribution"] == "县自然资源局"
+
+
 def test_a_cloud_optimised_file_and_a_mosaic_file_are_read(tmp_path):
     source = write(tmp_path / "a.tif", flat(RED, 600, 600), photometric="RGB")
     copy(source, tmp_path / "cog.tif", driver="COG", blocksize=256)
@@ -248,10 +266,10 @@ def test_threads_get_the_same_tiles_as_one_alone(tmp_path):
     for n in range(3):
         write(tmp_path / f"{n}.tif", rng.integers(0, 255, (3, 400, 400), dtype="uint8"), west=X0 + 400 * n)
     with Orthophoto(tmp_path) as photo:
-        tiles = [tile for z in (15, 16, 17) for tile in tiles_over(photo.bounds, z)] * 3
-        alone = [photo.tile(*tile) for tile in tiles]
+        tiles = [tile for z in (15, 16, 17) for tile in tiles_over(photo.bounds, z)] * 2
+        alone = [photo.tile(*tile, format="jpeg") for tile in tiles]
         with ThreadPoolExecutor(8) as pool:
-            assert list(pool.map(lambda tile: photo.tile(*tile), tiles)) == alone
+            assert list(pool.map(lambda tile: photo.tile(*tile, format="jpeg"), tiles)) == alone
 
 
 def test_closing_lets_go_of_every_file(tmp_path):

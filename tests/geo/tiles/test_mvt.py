@@ -1,5 +1,6 @@
 import json
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import geopandas as gpd
@@ -306,6 +307,20 @@ def test_a_feature_keeps_its_number_and_layers_keep_their_order():
         set(told["parcels"]) == set(feature_ids(["1407251022020000000"]).tolist()) == {1_350_269_985_533_796}
     )
     assert feature_ids([None]).tolist() == [0]
+
+
+def test_numbers_may_be_given():
+    field = shapely.box(X0, Y0, X0 + 50, Y0 + 50)
+    held = TileLayer(name="a", geometry=[field, field], columns={}, crs=ZONE_38, ids=[2**53 - 1, 7])
+    assert set(decode(encode([held], place(X0, Y0, 16)))["a"]) == {2**53 - 1, 7}
+
+
+def test_threads_make_the_same_tiles_as_one_alone():
+    held = layer(*land(5, count=60, spread=300, size=60))
+    tiles = [Tile(16, tile.x + dx, tile.y) for tile in [place(X0, Y0, 16)] for dx in (-1, 0, 1)] * 10
+    alone = [encode([held], tile) for tile in tiles]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda tile: encode([held], tile), tiles)) == alone
 
 
 def test_an_empty_tile_has_no_bytes():

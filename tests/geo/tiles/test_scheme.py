@@ -117,6 +117,10 @@ def test_tilejson_names_fields_in_chinese():
         tilejson("runs", url="")
 
 
+def test_every_layer_that_has_tiles_can_be_asked_for_by_village():
+    assert set(TILE_COLUMNS) <= set(schema.SCOPES)
+
+
 def test_tiles_carry_columns_of_the_dictionary_and_nothing_of_a_person():
     with (files("geo.standards") / "personal.csv").open(encoding="utf-8") as file:
         personal = {row["column"] for row in csv.DictReader(file)}
