@@ -32,12 +32,13 @@ from api.uploads import sweep
 from api.work import FILES, INDEX, LOG, RESULT, SPEC, WORKSPACE_VARIABLE
 from geo import workspace
 from geo.atomic import whole_file
-from geo.errors import GeoError
+from geo.errors import GeoError, StaleError
 from geo.store import EVERYTHING, Store
 from geo.store.query import All, Compare
 
 _LOG: Final = logging.getLogger("api.jobs")
-_CODES: Final = "code_register"  # the layer that a reconciliation goes on from
+# The layer a result goes on from: codes given meanwhile must not be lost, sheets of land that is gone not be listed.
+_BASIS: Final = {"reconcile": "code_register", "sheets": "pieces"}
 _MOST_ATTEMPTS: Final = 3
 _TICK_S: Final = 1.0
 _WRITE_EVERY_S: Final = 0.5
@@ -232,7 +233,7 @@ class Pool:
         job = running.job
         folder = self.folder(job.id)
         folder.mkdir(parents=True, exist_ok=True)
-        basis = self.store.edition(_CODES) if job.process == "reconcile" else None
+        basis = self.store.edition(_BASIS[job.process]) if job.process in _BASIS else None
         self._write_spec(job, folder)
         with (folder / LOG).open("ab") as log:
             process = _started(folder / SPEC, self.store.url, log)
@@ -295,14 +296,21 @@ class Pool:
         )
         if ready is None:  # cancelled
             return
-        layers = tuple(results["publish"])
+        layers, message = tuple(results["publish"]), results["message"]
+        if layers and ready.process == "sheets" and not self._same_run(ready):
+            layers, message = (), f"{message}；出图期间成果已更新，图幅图层未改"
         if layers and not self._published(ready):
-            if ready.basis is not None and self.store.edition(_CODES) != ready.basis:
+            made = workspace.open(self.folder(job_id) / RESULT)
+            since = None
+            if ready.process == "reconcile" and ready.basis is not None:
+                since = {_BASIS["reconcile"]: ready.basis}
+            try:
+                self.store.replace_layers(
+                    made, actor=ready.created_by, why=_why(ready), layers=layers, since=since
+                )
+            except StaleError:
                 self._again(ready, "运行期间图块编号有变动，按新的编号重新套合")
                 return
-            made = workspace.open(self.folder(job_id) / RESULT)
-            why = _why(ready)
-            self.store.replace_layers(made, actor=ready.created_by, why=why, layers=layers)
         at = self.now()
         table.step(
             self.engine,
@@ -313,11 +321,17 @@ class Pool:
             phase="",
             progress=100,
             step="完成",
-            message=results["message"],
+            message=message,
+            results={**results, "publish": list(layers)},
             finished=at,
             pid=None,
             pid_started=None,
         )
+
+    def _same_run(self, job: Job) -> bool:
+        """Whether the workspace still holds the run that a job saw."""
+        now = self.store.edition(_BASIS[job.process])
+        return job.basis is None or job.basis.partition("-")[0] == now.partition("-")[0]
 
     def _published(self, job: Job) -> bool:
         """Whether the service was ended between publishing and saying so."""

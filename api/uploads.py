@@ -77,7 +77,7 @@ _MARKS: Final = {
     ".zip": (b"PK\x03\x04",),
 }
 _TEXTS: Final = frozenset([".csv", ".prj", ".cpg", ".json", ".geojson", ".txt", ".tfw", ".toml"])
-_XML: Final = re.compile(rb"(\xef\xbb\xbf|\xff\xfe|\xfe\xff)?\s*<")
+_XML: Final = re.compile(rb"(\xef\xbb\xbf|\xff\xfe|\xfe\xff|\s)*<")
 _GPKG_MARKS: Final = (b"GPKG", b"GP10", b"GP11")
 _GPKG_MARK_AT: Final = 68
 

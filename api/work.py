@@ -348,7 +348,8 @@ def tiles(task: Task) -> Made:
 
     work = workspace.open(task.url)
     wanted = [name for name in task.inputs["layers"] if name in work.layers]
-    made = {}
+    made: dict[str, dict[str, Any]] = {}
+    sizes: list[int] = []
     for at, name in enumerate(wanted):
         start, end = 99 * at / len(wanted), 99 * (at + 1) / len(wanted)
         task.teller.stage(f"读取{_layer_title(name)}", start, start)
@@ -359,11 +360,12 @@ def tiles(task: Task) -> Made:
         edition = task.editions.get(name, "")
         path = task.tiles / f"{name}-{file_part(edition)}.pmtiles"
         write_pmtiles(path, {name: table}, min_zoom=_TILE_ZOOMS[name], edition=edition, tell=task.teller.tell)  # type: ignore[dict-item] # a layer that has tiles has shapes
-        made[name] = {"features": len(table), "bytes": path.stat().st_size, "edition": edition}
+        sizes.append(path.stat().st_size)
+        made[name] = {"features": len(table), "bytes": sizes[-1], "edition": edition}
         for old in task.tiles.glob(f"{name}-*.pmtiles"):
             if old != path:
                 old.unlink(missing_ok=True)  # whoever has it open reads on
-    total = sum(one["bytes"] for one in made.values())
+    total = sum(sizes)
     return Made(numbers={"layers": made}, message=f"{len(made)} 个图层，{total / 1e6:.1f} MB")
 
 
@@ -483,19 +485,19 @@ def village_of(name: str) -> str | None:
     return code if len(code) == _VILLAGE_DIGITS and code.isascii() and code.isdigit() else None
 
 
+_HELPFUL: Final = ("rights", "villages", "groups", "baseline", "datum")
+_SYSTEMS: Final = ("survey_crs", "parcels_crs", "baseline_crs")
+
+
 def _inputs(task: Task) -> Any:  # noqa: ANN401 - imported where it is needed
     from geo.pipeline import Inputs
 
-    names = ("rights", "villages", "groups", "baseline", "datum")
+    paths: dict[str, Any] = {name: task.path(name) for name in _HELPFUL}
+    systems: dict[str, Any] = {name: task.inputs[name] for name in _SYSTEMS}
     survey, parcels = task.path("survey"), task.path("parcels")
     if survey is None or parcels is None:
         raise InputError("没有给出三调数据或确权数据")
-    return Inputs(
-        survey=survey,
-        parcels=parcels,
-        **{name: task.path(name) for name in names},
-        **{name: task.inputs[name] for name in ("survey_crs", "parcels_crs", "baseline_crs")},
-    )
+    return Inputs(survey=survey, parcels=parcels, **paths, **systems)
 
 
 def _given_shifts(task: Task) -> tuple[Any, ...]:

@@ -28,7 +28,8 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from fastapi.responses import StreamingResponse
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
 from api import jobs as table
 from api.access import CallerDep, StoreDep
@@ -44,6 +45,12 @@ _LOOK_EVERY_S: Final = 0.25
 _KEEP_ALIVE_S: Final = 15.0
 _LONGEST_S: Final = 600.0  # then the browser asks again, and is asked who it is
 _RETRY_MS: Final = 2000
+
+
+class EventStream(StreamingResponse):
+    """Server-sent events, or none at all: FastAPI's own class cannot answer 204."""
+
+    media_type = "text/event-stream"
 
 
 @router.get("")
@@ -116,7 +123,7 @@ def read_results(job: JobDep, caller: CallerDep, pool: PoolDep) -> dict[str, Any
 
 @router.get(
     "/{job_id}/events",
-    response_class=EventSourceResponse,
+    response_class=EventStream,
     responses={204: {"description": "任务已结束，没有新的进度"}, **problems(404)},
 )
 async def read_events(
@@ -130,7 +137,7 @@ async def read_events(
         return Response(status_code=204)
     if pool.streams >= pool.settings.most_streams:
         raise NotReadyError("同时查看进度的太多；请稍后再试，或刷新任务列表")
-    return EventSourceResponse(
+    return EventStream(
         _changes(pool, job, after), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     )
 

@@ -64,14 +64,14 @@ def _execution(process: Process) -> Callable[..., dict[str, Any]]:
     model = Execution[process.inputs]  # type: ignore[name-defined] # made for each process
 
     def execute(  # noqa: PLR0913, PLR0917 - what a request is made of
-        body: model,  # type: ignore[valid-type]
+        body: model,
         response: Response,
         caller: CallerDep,
         pool: PoolDep,
         store: StoreDep,
         key: Key = None,
     ) -> dict[str, Any]:
-        asked: Asked = body.inputs  # type: ignore[attr-defined]
+        asked: Asked = body.inputs
         check_start(process, caller, asked.model_dump())
         folder, inputs = store.folder / "uploads", pool.settings.inputs
         # Places are looked up before the job is stored: what is not there is told now.
