@@ -19,8 +19,8 @@ from geo.store import audit, sql
 from geo.store.backend import Backend
 from geo.store.query import Condition
 from geo.store.scope import EVERYTHING
-from geo.store.tables import APPEND_ONLY, FID, SHAPE
 from geo.workspace import GEOMETRIES
+from geo.workspace.layout import APPEND_ONLY, FID, SHAPE
 from geo.workspace.records import EDITIONS
 
 GEOMETRY: Final = "geometry"  # of a row as a mapping: a shape of shapely
@@ -60,7 +60,11 @@ class Change:
         table = self._table(layer)
         statement = selected(self._backend, layer, table, schema.column_names(layer))
         if where is not None:
-            statement = statement.where(sql.clause(where, layer, table, EVERYTHING, self._backend))
+            statement = statement.where(
+                sql.clause(
+                    where, sql.Asked(layer=layer, table=table, scope=EVERYTHING, spatial=self._backend)
+                )
+            )
         statement = statement.order_by(*sql.ordered(layer, table, order, EVERYTHING))
         return mappings(self._connection, self._backend, layer, statement)
 
@@ -362,7 +366,7 @@ def run_key(layer: str) -> str:
 
 def selected(backend: Backend, layer: str, table: Table, names: Sequence[str], *, shape: bool = True) -> Any:  # noqa: ANN401 - a Select of many columns
     """The statement for rows of a layer: ``fid``, the columns, and the geometry last."""
-    columns = [table.c[FID], *(table.c[name] for name in names)]
+    columns: list[Any] = [table.c[FID], *(table.c[name] for name in names)]
     if shape and layer in GEOMETRIES:
         columns.append(backend.shape(table).label(SHAPE))
     return select(*columns)
@@ -437,10 +441,10 @@ def _shape(layer: str, value: Any) -> BaseGeometry | None:  # noqa: ANN401 - Non
         return None
     kind = GEOMETRIES[layer]
     if isinstance(value, BaseGeometry):
-        flat = shapely.force_2d(value)
+        flat: Any = shapely.force_2d(value)
         if kind == "MultiPolygon" and flat.geom_type == "Polygon":
             flat = shapely.multipolygons([flat]) if not flat.is_empty else shapely.MultiPolygon()
-        if flat.geom_type == kind:
+        if isinstance(flat, BaseGeometry) and flat.geom_type == kind:
             return flat
     raise GeometryTypeError(f"图层 {layer} 的图形应为 {kind}，不能是 {getattr(value, 'geom_type', value)!r}")
 

@@ -11,7 +11,7 @@ Source: OGC 12-128r19, GeoPackage 1.4, clauses 2.1.3 (blobs) and F.3 (R-tree).
 import sqlite3
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -42,9 +42,9 @@ from sqlalchemy.schema import CreateTable
 from geo import schema
 from geo.errors import OutputError
 from geo.store.query import Box
-from geo.store.tables import APPEND_ONLY, FID, SHAPE, indexes, tables_of
 from geo.workspace import GEOMETRIES, Workspace
 from geo.workspace.base import body, bounds, bring_functions
+from geo.workspace.layout import APPEND_ONLY, FID, SHAPE, indexes, tables_of
 from geo.workspace.styles import DATE, STYLE_ROW, style_row
 
 _WAIT_S: Final = 30.0  # for another process that writes
@@ -163,7 +163,7 @@ class GeoPackage:
                 except (DBAPIError, sqlite3.Error) as error:
                     raise OutputError(f"工作区 {self.path} 正被其他程序写入：请稍后重试") from error
                 # Whoever replaces the file holds this lock meanwhile: what was opened may be gone by now.
-                if connection.connection.driver_connection.file != _identity(self.path):
+                if _driver(connection).file != _identity(self.path):
                     transaction.rollback()
                     connection.invalidate()
                     continue
@@ -348,7 +348,7 @@ class GeoPackage:
     def replacing(self, source: Workspace, layers: list[str]) -> Iterator[Connection]:
         """A transaction in which the rows of layers have been replaced by those of another workspace."""
         with self._in_turn(), self.engine.connect().execution_options(taotu_write=True) as connection:
-            dbapi = connection.connection.driver_connection
+            dbapi = _driver(connection)
             dbapi.execute("ATTACH DATABASE ? AS source", (f"{source.path.resolve().as_uri()}?mode=ro",))
             try:
                 with connection.begin():
@@ -386,7 +386,7 @@ class GeoPackage:
     def backup(self, target: Path) -> None:
         """A copy of the file as it stands, made while others write; one plain file."""
         with self.engine.connect() as connection, closing(sqlite3.connect(target)) as copy:
-            connection.connection.driver_connection.backup(copy, pages=4096, sleep=0)
+            _driver(connection).backup(copy, pages=4096, sleep=0)
             copy.execute("PRAGMA journal_mode=DELETE")
 
     def private(self, folder: Path) -> Engine:
@@ -419,6 +419,10 @@ def _begin_private(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if read else "BEGIN IMMEDIATE")
 
 
+def _driver(connection: Connection) -> Any:  # noqa: ANN401 - of sqlite3
+    return connection.connection.driver_connection
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         found = path.stat()
@@ -434,7 +438,7 @@ def _index_name(layer: str, column: str) -> str:
 def _count_triggers(layer: str) -> list[str]:
     """Those by which GDAL knows how many rows a layer has."""
     return [
-        f'CREATE TRIGGER "trigger_{word}_feature_count_{layer}" AFTER {word.upper()} ON "{layer}" BEGIN UPDATE'
+        f'CREATE TRIGGER "trigger_{word}_feature_count_{layer}" AFTER {word.upper()} ON "{layer}" BEGIN UPDATE'  # noqa: S608
         f" gpkg_ogr_contents SET feature_count = feature_count {sign} 1 WHERE lower(table_name) = lower('{layer}'); END"
         for word, sign in (("insert", "+"), ("delete", "-"))
     ]
@@ -444,21 +448,21 @@ def _tree_triggers(layer: str) -> list[str]:
     """Those of the standard, as GDAL writes them."""
     tree = f'"rtree_{layer}_{SHAPE}"'
     put = (
-        f'INSERT OR REPLACE INTO {tree} VALUES (NEW."fid", ST_MinX(NEW."geom"), ST_MaxX(NEW."geom"),'
+        f'INSERT OR REPLACE INTO {tree} VALUES (NEW."fid", ST_MinX(NEW."geom"), ST_MaxX(NEW."geom"),'  # noqa: S608
         ' ST_MinY(NEW."geom"), ST_MaxY(NEW."geom"))'
     )
     some, none = (
         '(NEW."geom" NOTNULL AND NOT ST_IsEmpty(NEW."geom"))',
         '(NEW."geom" ISNULL OR ST_IsEmpty(NEW."geom"))',
     )
-    drop = f'DELETE FROM {tree} WHERE id = OLD."fid"'
+    drop = f'DELETE FROM {tree} WHERE id = OLD."fid"'  # noqa: S608 - names of ours, as all here
     same, other = 'OLD."fid" = NEW."fid"', 'OLD."fid" != NEW."fid"'
     bodies = {
         "insert": f'AFTER INSERT ON "{layer}" WHEN {some} BEGIN {put}; END',
         "update1": f'AFTER UPDATE OF "geom" ON "{layer}" WHEN {same} AND {some} BEGIN {put}; END',
         "update2": f'AFTER UPDATE OF "geom" ON "{layer}" WHEN {same} AND {none} BEGIN {drop}; END',
         "update3": f'AFTER UPDATE ON "{layer}" WHEN {other} AND {some} BEGIN {drop}; {put}; END',
-        "update4": f'AFTER UPDATE ON "{layer}" WHEN {other} AND {none} BEGIN DELETE FROM {tree}'
+        "update4": f'AFTER UPDATE ON "{layer}" WHEN {other} AND {none} BEGIN DELETE FROM {tree}'  # noqa: S608
         ' WHERE id IN (OLD."fid", NEW."fid"); END',
         "delete": f'AFTER DELETE ON "{layer}" WHEN OLD."geom" NOT NULL BEGIN {drop}; END',
     }

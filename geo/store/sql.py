@@ -7,10 +7,13 @@ one on a column that is not there, for answers would tell what it holds.
 import base64
 import json
 import math
+import operator
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any as Anything
 from typing import Final, Protocol
 
+from shapely import is_valid_reason as explain_validity
 from shapely.geometry.base import BaseGeometry
 from sqlalchemy import ColumnElement, Table, and_, false, not_, or_, true
 from sqlalchemy.sql.elements import UnaryExpression
@@ -29,14 +32,23 @@ from geo.store.query import (
     IsNull,
     Like,
     Not,
+    Operator,
     Value,
     Within,
 )
 from geo.store.scope import Scope, visible_columns
-from geo.store.tables import FID
 from geo.workspace import GEOMETRIES
+from geo.workspace.layout import FID
 
 _WORDS: Final = {"str": "文字", "float": "数", "Int64": "整数", "bool": "true 或 false"}
+_OPERATORS: Final = {
+    "=": operator.eq,
+    "<>": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 _INT64: Final = 2**63
 _MOST_DEEP: Final = 60  # conditions within conditions
 _MOST_VALUES: Final = 10_000  # of one list
@@ -52,9 +64,17 @@ class Spatial(Protocol):
         """The geometry has a point in common with the shape."""
 
 
-def clause(
-    condition: Condition, layer: str, table: Table, scope: Scope, spatial: Spatial, depth: int = 0
-) -> ColumnElement[bool]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a condition is put to: a layer, its table, who asks, and how the database asks by place."""
+
+    layer: str
+    table: Table
+    scope: Scope
+    spatial: Spatial
+
+
+def clause(condition: Condition, asked: Asked) -> ColumnElement[bool]:
     """A condition on a layer as SQL.
 
     Raises
@@ -63,15 +83,30 @@ def clause(
         If a column is not there or not the caller's to see, a value is of the
         wrong kind, or the condition is nested beyond reason.
     """
+    return _clause(condition, asked, 0)
+
+
+def _clause(condition: Condition, asked: Asked, depth: int) -> ColumnElement[bool]:
     if depth > _MOST_DEEP:
         raise ConditionError(f"条件嵌套超过 {_MOST_DEEP} 层：请简化")
+    match condition:
+        case All(conditions):
+            return and_(true(), *(_clause(part, asked, depth + 1) for part in conditions))
+        case Any(conditions):
+            return or_(false(), *(_clause(part, asked, depth + 1) for part in conditions))
+        case Not(part):
+            return not_(_clause(part, asked, depth + 1))
+        case Within(box):
+            return asked.spatial.touching(asked.layer, asked.table, _box(asked.layer, box))
+        case Intersects(shape):
+            return _intersecting(shape, asked)
+    return _of_column(condition, asked)
 
-    def part(inner: Condition) -> ColumnElement[bool]:
-        return clause(inner, layer, table, scope, spatial, depth + 1)
 
+def _of_column(condition: Compare | Between | In | Like | IsNull, asked: Asked) -> ColumnElement[bool]:
     def column(name: str, *values: Value) -> ColumnElement[Anything]:
-        _check(layer, name, values, scope)
-        return table.c[name]
+        _check(asked.layer, name, values, asked.scope)
+        return asked.table.c[name]
 
     match condition:
         case Compare(name, op, value):
@@ -83,39 +118,27 @@ def clause(
                 raise ConditionError(f"一次最多比较 {_MOST_VALUES} 个值，现有 {len(values)} 个")
             return column(name, *values).in_(list(values)) if values else false()
         case Like(name, pattern):
-            return _like(column(name, pattern), layer, name, pattern)
+            return _like(column(name, pattern), asked.layer, name, pattern)
         case IsNull(name):
             return column(name).is_(None)
-        case Within(box):
-            return spatial.touching(layer, table, _box(layer, box))
-        case Intersects(shape):
-            if layer not in GEOMETRIES:
-                raise ConditionError(f"图层 {layer} 没有图形，不能按范围查询")
-            return spatial.intersecting(layer, table, shape)
-        case All(conditions):
-            return and_(true(), *map(part, conditions))
-        case Any(conditions):
-            return or_(false(), *map(part, conditions))
-        case Not(inner):
-            return not_(part(inner))
     raise ConditionError(f"不认识的条件 {type(condition).__name__}")
 
 
-def _compared(column: ColumnElement[Anything], op: str, value: Value) -> ColumnElement[bool]:
-    match op:
-        case "=":
-            return column == value
-        case "<>":
-            return column != value
-        case "<":
-            return column < value
-        case "<=":
-            return column <= value
-        case ">":
-            return column > value
-        case ">=":
-            return column >= value
-    raise ConditionError(f"不认识的比较符号 {op}：可用 = <> < <= > >=")
+def _intersecting(shape: BaseGeometry, asked: Asked) -> ColumnElement[bool]:
+    if asked.layer not in GEOMETRIES:
+        raise ConditionError(f"图层 {asked.layer} 没有图形，不能按范围查询")
+    if not isinstance(shape, BaseGeometry) or shape.is_empty or not all(map(math.isfinite, shape.bounds)):
+        raise ConditionError("查询范围不是图形，或为空")
+    if not shape.is_valid:
+        raise ConditionError(f"查询范围的图形无效（{explain_validity(shape)}）：请改正")
+    return asked.spatial.intersecting(asked.layer, asked.table, shape)
+
+
+def _compared(column: ColumnElement[Anything], op: Operator, value: Value) -> ColumnElement[bool]:
+    if op not in _OPERATORS:
+        raise ConditionError(f"不认识的比较符号 {op}：可用 {' '.join(_OPERATORS)}")
+    compared: ColumnElement[bool] = _OPERATORS[op](column, value)
+    return compared
 
 
 def _like(column: ColumnElement[Anything], layer: str, name: str, pattern: str) -> ColumnElement[bool]:
@@ -253,7 +276,7 @@ def _greater(column: ColumnElement[Anything], value: Value | None, *, down: bool
         return column.is_not(None) if value is None else column < value
     if value is None:
         return false()
-    return column > value if column.primary_key else or_(column > value, column.is_(None))  # type: ignore[attr-defined]
+    return column > value if column.primary_key else or_(column > value, column.is_(None))
 
 
 def _values(layer: str, sort: Sequence[str], after: str) -> list[Value | None]:

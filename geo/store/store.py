@@ -21,11 +21,12 @@ from geo.store import audit, sql
 from geo.store.backend import Backend
 from geo.store.change import Change, bump, head, mappings, selected
 from geo.store.gpkg import GeoPackage
+from geo.store.postgis import PostGIS
 from geo.store.query import All, Box, Condition, Page, Query, Within
 from geo.store.scope import Scope, check_layer, visible_columns
 from geo.store.steps import complete, mirror_states
-from geo.store.tables import APPEND_ONLY, FID
 from geo.workspace import GEOMETRIES, Workspace
+from geo.workspace.layout import APPEND_ONLY, FID
 from geo.workspace.records import EDITIONS
 
 _MOST: Final = 10_000  # rows of a page
@@ -79,9 +80,11 @@ class Store:
         folder: str | os.PathLike[str] | None = None,
     ) -> None:
         self._clock = clock
-        self._backend: Backend = GeoPackage(opened)
-        self.url = str(opened.path)
-        self.folder = Path(folder) if folder is not None else opened.path.with_suffix(".service")
+        self.url = opened.url
+        database = workspace.is_database(opened.url)
+        self._backend: Backend = PostGIS(opened) if database else GeoPackage(opened)
+        beside = Path("taotu.service") if database else opened.path.with_suffix(".service")
+        self.folder = beside if folder is None else Path(folder)
         self._private: Engine | None = None
         try:
             complete(self._backend)
@@ -324,10 +327,10 @@ class Store:
             raise InputError(f"{source.path} 没有图层 {'、'.join(lacking)}")
         with self._backend.replacing(source, wanted) as connection:
             for layer, edition in (since or {}).items():
-                serial = self._serial(connection, layer)
-                if serial != int(edition.rpartition("-")[2]):
-                    now = {"edition": serial}
-                    raise StaleError(f"图层 {layer} 在此期间已有变动", base={}, theirs=now, yours={})
+                then, now = int(edition.rpartition("-")[2]), self._serial(connection, layer)
+                if then != now:
+                    told = {"edition": now}
+                    raise StaleError(f"图层 {layer} 在此期间已有变动", base=then, theirs=told, yours={})
             change = Change(connection, self._backend, actor=actor, why=why, clock=self._clock)
             if "pieces" in wanted:
                 mirror_states(connection, self._backend.tables)
@@ -405,7 +408,10 @@ class Store:
 
     def _where(self, layer: str, table: Table, where: Condition | None, scope: Scope) -> Any:  # noqa: ANN401 - SQL
         seen = sql.scoped(layer, table, scope)
-        return seen if where is None else and_(seen, sql.clause(where, layer, table, scope, self._backend))
+        if where is None:
+            return seen
+        asked = sql.Asked(layer=layer, table=table, scope=scope, spatial=self._backend)
+        return and_(seen, sql.clause(where, asked))
 
     def _one(self, layer: str, where: Any, scope: Scope) -> dict[str, Any] | None:  # noqa: ANN401 - SQL
         check_layer(layer, scope)

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -19,7 +20,7 @@ from pyproj import CRS
 from geo import schema
 from geo.atomic import alone
 from geo.errors import InputError, WorkspaceError
-from geo.workspace import geopackage
+from geo.workspace import geopackage, postgis
 from geo.workspace.styles import style
 from geo.workspace.tables import GEOMETRIES, refuse_unknown, simple, system_of
 
@@ -168,7 +169,7 @@ def write(
     system = system_of(crs)
     refuse_unknown(tables)
     if is_database(path):
-        _postgis().write(str(path), tables, system)
+        postgis.write(str(path), tables, system)
         return
     with nullcontext() if held else alone(path):
         geopackage.write(Path(path), tables, system)
@@ -195,7 +196,7 @@ def amend(path: str | os.PathLike[str], tables: Mapping[str, pd.DataFrame], *, h
     """
     if is_database(path):
         refuse_unknown(tables)
-        _postgis().amend(str(path), tables, open(path).crs)
+        postgis.amend(str(path), tables, open(path).crs)
         return
     with nullcontext() if held else alone(path):
         before = open(path)
@@ -219,7 +220,7 @@ def open(url: str | os.PathLike[str]) -> Workspace:  # noqa: A001 - workspace.op
         If it is no workspace, is damaged, or has another schema version.
     """
     if is_database(url):
-        crs, layers = _postgis().opened(str(url))
+        crs, layers = postgis.opened(str(url))
     elif "://" in str(url):
         raise WorkspaceError(f"不能打开 {url}：工作区是 {geopackage.SUFFIX} 文件，或 postgresql:// 数据库")
     else:
@@ -240,18 +241,6 @@ def shown(url: str) -> str:
 
 def _reader(workspace: Workspace) -> Reader:
     if is_database(workspace.url):
-        return _postgis().reader(workspace.url, workspace.crs)
+        return partial(postgis.read, workspace.url, crs=workspace.crs)
     path = workspace.path
-    if reader := READERS.get(str(path.resolve())):
-        return reader
-
-    def by_gdal(layer: str, **asked: Any) -> pd.DataFrame:  # noqa: ANN401 - as `Reader`
-        return geopackage.read(path, layer, crs=workspace.crs, **asked)
-
-    return by_gdal
-
-
-def _postgis() -> Any:  # noqa: ANN401 - a module
-    from geo.workspace import postgis  # noqa: PLC0415 - it brings a database driver that a file does without
-
-    return postgis
+    return READERS.get(str(path.resolve())) or partial(geopackage.read, path, crs=workspace.crs)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import geopandas as gpd
 import pandas as pd
@@ -49,7 +49,7 @@ _WRITING: Final = {
 }
 _OGR_ERRORS: Final = (CRSError, DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError)
 
-Rows = pa.Table | Callable[[], AbstractContextManager[pa.RecordBatchReader]]
+Rows: TypeAlias = pa.Table | Callable[[], AbstractContextManager[pa.RecordBatchReader]]
 
 
 def opened(path: Path) -> tuple[CRS, tuple[str, ...]]:
@@ -116,7 +116,7 @@ def amend(target: Path, tables: Mapping[str, pd.DataFrame], crs: CRS, present: t
         if layer in tables or layer not in present:
             rows[layer] = arrow_table(laid_out(tables.get(layer), layer, crs), layer)
         else:  # a county's pieces take gigabytes as shapes
-            rows[layer] = partial(_stream, target, layer)
+            rows[layer] = partial(stream, target, layer)
     _publish(target, rows, name_of(crs), changed=tables)
 
 
@@ -197,7 +197,7 @@ def _publish(
 
 
 @contextmanager
-def _stream(path: Path, layer: str) -> Iterator[pa.RecordBatchReader]:
+def stream(path: Path, layer: str) -> Iterator[pa.RecordBatchReader]:
     """A layer as it stands in a file, some rows at a time."""
     fields = arrow_fields(layer)
     with open_arrow(path, layer=layer, use_pyarrow=True) as (info, reader):

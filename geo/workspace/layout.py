@@ -1,4 +1,4 @@
-"""Tables of the store, made from the dictionary of columns.
+"""Tables of a database, made from the dictionary of columns.
 
 Each layer is one table with a whole-number ``fid`` beside the layer's own
 columns, and ``geom`` where it has geometry: as a GeoPackage wants it.
@@ -21,8 +21,8 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
 from geo import schema
-from geo.workspace import GEOMETRIES
 from geo.workspace.records import EDITIONS, STEPS
+from geo.workspace.tables import GEOMETRIES
 
 FID: Final = "fid"
 SHAPE: Final = "geom"
