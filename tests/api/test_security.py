@@ -443,11 +443,16 @@ def test_a_line_stays_one_line_whatever_it_holds():
 def test_a_line_about_the_database_holds_none_of_its_values():
     engine = sa.create_engine("sqlite://")
     person = "张" + "三"  # not as a whole in the lines of code that are told, too
-    with engine.connect() as db, pytest.raises(RuntimeError) as raised:
+
+    def ask():
         try:
-            db.execute(sa.text("SELECT * FROM nothing WHERE name = :name"), {"name": person})
+            with engine.connect() as db:
+                db.execute(sa.text("SELECT * FROM nothing WHERE name = :name"), {"name": person})
         except sa.exc.OperationalError as error:
             raise RuntimeError("outer") from error
+
+    with pytest.raises(RuntimeError) as raised:
+        ask()
     record = logging.makeLogRecord({"msg": "x", "exc_info": (raised.type, raised.value, raised.tb)})
     engine.dispose()
     told = JsonLines().format(record)
