@@ -1,4 +1,4 @@
-"""Pages to one PDF file, and its pages to pictures.
+"""Pages to one PDF file.
 
 The file's own grammar (objects, streams, cross references) is qpdf's, through
 pikepdf; what a page shows is `geo.sheets.content`, where it lies on the earth
@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pikepdf
 from pikepdf import Array, Dictionary, Name, Pdf, Stream, String
@@ -111,43 +111,6 @@ def save(document: Pdf, file: Path | io.BytesIO) -> None:
         deterministic_id=True,
         object_stream_mode=pikepdf.ObjectStreamMode.generate,
     )
-
-
-def png(document: bytes, *, dpi: float = 150) -> list[bytes]:
-    """Each page of a PDF as a PNG picture.
-
-    Not for several threads at once: PDFium has one state a process.
-
-    Parameters
-    ----------
-    document : bytes
-        A PDF file.
-    dpi : float
-        Pixels an inch. A1 takes 52 MB of memory at 150, 210 MB at 300.
-
-    Returns
-    -------
-    list of bytes
-        RGB, with the resolution noted in the file.
-    """
-    import pypdfium2  # noqa: PLC0415 - a set without pictures does without its memory
-
-    file = pypdfium2.PdfDocument(document)
-    try:
-        return [_picture(page, dpi) for page in file]
-    finally:
-        file.close()
-
-
-def _picture(page: Any, dpi: float) -> bytes:  # noqa: ANN401 - pypdfium2 has no types
-    bitmap = page.render(scale=dpi / 72, rev_byteorder=True)
-    try:
-        out = io.BytesIO()
-        bitmap.to_pil().save(out, "PNG", dpi=(dpi, dpi), compress_level=4)
-    finally:
-        bitmap.close()
-        page.close()
-    return out.getvalue()
 
 
 def _page(document: Pdf, page: Page, operators: bytes, resources: Dictionary) -> pikepdf.Page:

@@ -3,16 +3,20 @@
 Two kinds of file. R2004 in code page 936 is what GDAL, QGIS and every CAD since
 2004 read with its Chinese right; R2010 is UTF-8, whose header no reader of
 that family believes, so it is for newer CAD alone. Coordinates are written as
-they are, x to the east and y to the north, in metres.
+they are, x to the east and y to the north, in metres. Entities are written some
+at a time: a group's land is larger as ezdxf holds it than a worker may be.
 
 Source: AutoCAD DXF Reference, group codes of LWPOLYLINE, HATCH and extended data.
 """
 
 import io
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final, Literal
 
 import geopandas as gpd
 import numpy as np
@@ -34,6 +38,8 @@ _FONT: Final = "simsun.ttf"  # 宋体 stands on every Windows that runs a Chines
 _STYLE: Final = "TAOTU"
 _WHITE: Final = 7
 _LONGEST_DATA: Final = 255  # bytes of one string of extended data
+_HELD: Final = 400  # entities held at once
+_ENTITIES: Final = "  0\nSECTION\n  2\nENTITIES\n"
 
 # layer: (Chinese name, ASCII name, colour index, line weight in 1/100 mm)
 _LAYERS: Final = {
@@ -89,16 +95,51 @@ def dxf(layers: Mapping[str, gpd.GeoDataFrame], *, settings: DxfSettings | None 
     GeometryTypeError
         If a row of a layer of areas is a point or a line.
     """
+    entities = io.BytesIO()
+    head, tail = _drawn(layers, settings or DxfSettings(), entities)
+    return b"".join([head, entities.getvalue(), tail])
+
+
+def write_dxf(
+    layers: Mapping[str, gpd.GeoDataFrame], path: Path, *, settings: DxfSettings | None = None
+) -> None:
+    """The same into a file; memory does not grow with it.
+
+    Parameters
+    ----------
+    layers, settings
+        As `dxf` takes them.
+    path : Path
+        File to write; its folder also holds a nameless one meanwhile.
+
+    Raises
+    ------
+    GeometryTypeError
+        As `dxf` does.
+    OSError
+        If the file cannot be written.
+    """
+    with tempfile.TemporaryFile(dir=path.parent) as entities, path.open("wb") as file:
+        head, tail = _drawn(layers, settings or DxfSettings(), entities)
+        entities.seek(0)
+        file.write(head)
+        shutil.copyfileobj(entities, file)
+        file.write(tail)
+
+
+def _drawn(
+    layers: Mapping[str, gpd.GeoDataFrame], settings: DxfSettings, entities: IO[bytes]
+) -> tuple[bytes, bytes]:
+    """What stands in the file before the entities, and after them; those are written to ``entities``."""
     import ezdxf  # noqa: PLC0415 - 24 MB that a set without drawings does not need
 
-    settings = settings or DxfSettings()
     with _fixed_meta_data():
         drawing = ezdxf.new(settings.version)
         drawing.encoding = "gbk"
         drawing.units = ezdxf.units.M
         drawing.appids.add(APP)
         drawing.styles.add(_STYLE, font=_FONT)
-        sheet = _Sheet(drawing, settings)
+        sheet = _Sheet(drawing, settings, entities)
         _set_system(drawing, layers)
         sheet.areas(layers, "villages", "village_code", ("village_name",))
         sheet.areas(layers, "patches", "patch_code", ("land_class", "patch_area_m2"))
@@ -107,11 +148,14 @@ def dxf(layers: Mapping[str, gpd.GeoDataFrame], *, settings: DxfSettings | None 
         sheet.points(layers)
         sheet.areas(layers, "frames", "key", ("number",))
         sheet.titles(layers)
+        sheet.put(at_least=1)
         for kind in sorted(drawing.entitydb.dxf_types_in_use()):
             drawing.classes.add_class(kind)  # else they come from a set, in another order in each process
         text = io.StringIO()
-        drawing.write(text)
-    return text.getvalue().replace("\r\n", "\n").encode(drawing.output_encoding)
+        drawing.write(text)  # last, for its head names the handle after all others
+    head, section, tail = text.getvalue().replace("\r\n", "\n").partition(_ENTITIES)
+    code = drawing.output_encoding
+    return (head + section).encode(code), tail.encode(code)
 
 
 def outside_gbk(text: str) -> str:
@@ -120,12 +164,14 @@ def outside_gbk(text: str) -> str:
 
 
 class _Sheet:
-    """The model space in the making."""
+    """The model space in the making: entities come, are written, and go."""
 
-    def __init__(self, drawing: "Drawing", settings: DxfSettings) -> None:
+    def __init__(self, drawing: "Drawing", settings: DxfSettings, entities: IO[bytes]) -> None:
         from ezdxf.enums import TextEntityAlignment  # noqa: PLC0415 - as above
 
         self.space: Modelspace = drawing.modelspace()
+        self.drawing = drawing
+        self.entities = entities
         self.middle = TextEntityAlignment.MIDDLE_CENTER
         self.settings = settings
         self.gbk = settings.version == "R2004"
@@ -139,15 +185,15 @@ class _Sheet:
         self, layers: Mapping[str, gpd.GeoDataFrame], layer: str, code: str, more: tuple[str, ...]
     ) -> None:
         """Outlines of a layer, each ring with its row's code."""
-        for row, shape in _rows(layers, layer, code):
+        for row, shape in _rows(layers, layer, code, more):
             data = self.data(row, code, more)
             for ring, role in _rings(shape):
                 self.outline(ring, self.names[layer], [*data, (1000, f"ring={role}")])
 
     def pieces(self, layers: Mapping[str, gpd.GeoDataFrame]) -> None:
         """Pieces by class: fill below, outline above, code and mu in the middle."""
-        rows = list(_rows(layers, "pieces", "piece_code"))
         more = ("piece_class", "piece_shape", "patch_code", "area_m2", "net_area_m2", "area_mu")
+        rows = list(_rows(layers, "pieces", "piece_code", more))
         data = [self.data(row, "piece_code", more) for row, _ in rows]
         kinds = [str(row.get("piece_class") or "UNDETERMINED") for row, _ in rows]
         if self.settings.fill:
@@ -168,12 +214,13 @@ class _Sheet:
         for row, shape in _rows(layers, "points", "number", areas=False):
             place = (shape.x, shape.y)
             self.space.add_point(place, dxfattribs={"layer": self.names["points"]})
+            self.put()
             half = 0.5 * self.settings.text_height_m
             self.text(f"{row['number']}", (place[0] + half, place[1] + half), "point_text", half)
 
     def titles(self, layers: Mapping[str, gpd.GeoDataFrame]) -> None:
         """The number of each frame above its upper edge."""
-        for row, shape in _rows(layers, "frames", "key"):
+        for row, shape in _rows(layers, "frames", "key", ("number",)):
             west, _, east, north = shape.bounds
             height = 2 * self.settings.text_height_m
             self.text(
@@ -193,9 +240,25 @@ class _Sheet:
             told.append((1000, self.plain(f"{name}={value}")))
         return told
 
+    def put(self, at_least: int = _HELD) -> None:
+        """Write the entities that are held, if there are so many, and forget them; their handles stay taken."""
+        from ezdxf.lldxf.tagwriter import TagWriter  # noqa: PLC0415 - as above
+
+        if len(self.space) < at_least:
+            return
+        text = io.StringIO()
+        writer = TagWriter(text, dxfversion=self.drawing.dxfversion)
+        for entity in self.space:
+            entity.export_dxf(writer)
+        self.entities.write(text.getvalue().encode(self.drawing.output_encoding))
+        for entity in self.space:
+            self.drawing.entitydb.delete_entity(entity)
+        self.space.entity_space.clear()
+
     def outline(self, ring: npt.NDArray[np.float64], layer: str, data: list[tuple[int, Any]]) -> None:
         line = self.space.add_lwpolyline(ring.tolist(), close=True, dxfattribs={"layer": layer})
         line.set_xdata(APP, data)
+        self.put()
 
     def fill(self, shape: Any, layer: str, colour: int, data: list[tuple[int, Any]]) -> None:  # noqa: ANN401 - an area
         hatch = self.space.add_hatch(color=colour, dxfattribs={"layer": layer, "hatch_style": 0})
@@ -204,6 +267,7 @@ class _Sheet:
             flags = 1 if role == "outer" else 16  # external; outermost within it
             hatch.paths.add_polyline_path(ring.tolist(), is_closed=True, flags=flags)
         hatch.set_xdata(APP, data)
+        self.put()
 
     def text(
         self,
@@ -219,6 +283,7 @@ class _Sheet:
         entity.set_placement(place, align=self.middle)
         if data:
             entity.set_xdata(APP, data)
+        self.put()
 
     def plain(self, text: str) -> str:
         r"""The text as the file holds it: one line; outside code page 936 as ``\U+XXXX``, beyond that a mark."""
@@ -243,7 +308,12 @@ def _escaped(mark: str) -> str:
 
 
 def _rows(
-    layers: Mapping[str, gpd.GeoDataFrame], layer: str, code: str, *, areas: bool = True
+    layers: Mapping[str, gpd.GeoDataFrame],
+    layer: str,
+    code: str,
+    more: tuple[str, ...] = (),
+    *,
+    areas: bool = True,
 ) -> Iterator[tuple[dict[str, Any], Any]]:
     """Rows with a shape, in the order of their codes, then of their place."""
     table = layers.get(layer)
@@ -256,13 +326,12 @@ def _rows(
         if stray.any():
             at = int(np.flatnonzero(stray)[0])
             raise GeometryTypeError(f"图层 {layer} 第 {at} 行的图形是 {shapes[at].geom_type}，应为面")
-    bare = pd.DataFrame(table.drop(columns=table.geometry.name))
     wkb = [shapely.to_wkb(shape) if held else b"" for shape, held in zip(shapes, drawn, strict=True)]
-    codes = bare[code].fillna("").astype("str").tolist()
+    codes = table[code].fillna("").astype("str").tolist()
     order = sorted(np.flatnonzero(drawn).tolist(), key=lambda at: (_by_length(codes[at], code), wkb[at]))
-    records = bare.to_dict("records")
+    columns = {name: table[name].tolist() for name in (code, *more) if name in table}
     for at in order:
-        yield {str(name): value for name, value in records[at].items()}, shapes[at]
+        yield {name: values[at] for name, values in columns.items()}, shapes[at]
 
 
 def _by_length(code: str, name: str) -> tuple[int, str]:

@@ -26,11 +26,12 @@ from pyproj import CRS, Transformer
 from geo.atomic import whole_file
 from geo.errors import GeoError, OutputError
 from geo.memory import release
-from geo.sheets.draw import pdf, png, save, whole_document
-from geo.sheets.dxf import DxfSettings, dxf, outside_gbk
+from geo.sheets.draw import pdf, save, whole_document
+from geo.sheets.dxf import DxfSettings, outside_gbk, write_dxf
 from geo.sheets.fonts import missing
 from geo.sheets.frames import Frame, frame_shapes, shows_parcels, shows_patches
 from geo.sheets.page import Page, Text
+from geo.sheets.picture import write_png
 from geo.sheets.points import boundary_points
 
 Format = Literal["pdf", "geopdf", "png", "dxf", "shp"]
@@ -376,9 +377,7 @@ def _within(frame: Frame, layers: Land) -> dict[str, pd.DataFrame]:
         table = layer
         if isinstance(table, gpd.GeoDataFrame):
             table = table.to_crs(frame.crs) if frame.crs else table
-            box = shapely.bounds(table.geometry.to_numpy()).reshape(-1, 4)
-            meets = (box[:, 0] <= east) & (box[:, 2] >= west) & (box[:, 1] <= north) & (box[:, 3] >= south)
-            table = table[meets]
+            table = table[_meets(table, [(west, south, east, north)])]
         out[name] = table
     return out
 
@@ -407,29 +406,70 @@ def _write_geopdf(job: Job, pages: Painted, task: Task) -> list[Path]:
 
 def _write_png(job: Job, pages: Painted, task: Task) -> list[Path]:
     folder = task.out / job.folder / "png"
-    return [
-        _put(folder / f"{key}{'' if at == 1 else f'_{at}'}.png", png(pdf(page), dpi=task.dpi)[0])
-        for key, drawn in pages()
-        for at, page in enumerate(drawn, start=1)
-    ]
+    files = []
+    for key, drawn in pages():
+        for at, page in enumerate(drawn, start=1):
+            path = folder / f"{key}{'' if at == 1 else f'_{at}'}.png"
+            document = pdf(page)
+            release()  # what the page took, before its pixels come
+            with whole_file(path) as scratch:
+                write_png(document, scratch, dpi=task.dpi)
+            files.append(path)
+    return files
 
 
 def _write_dxf(job: Job, _: object, task: Task) -> list[Path]:
     """The unit's land in one drawing; its pieces are its own, what lies around them is there to find the way."""
-    codes = {code for frame in job.frames for code in frame.piece_codes}
-    read = land(job, job.frames, task)
-    layers = {name: table for name, table in read.items() if isinstance(table, gpd.GeoDataFrame)}
-    pieces = layers["pieces"]
+    layers = _on_maps(job, task)
     shapes = frame_shapes(job.frames)
     drawn = [at for at, frame in enumerate(job.frames) if frame.kind == "map" and not frame.crs]
     frames = gpd.GeoDataFrame(
         {"key": [job.frames[at].key for at in drawn], "number": [job.frames[at].number for at in drawn]},
         geometry=[shapes[at] for at in drawn],
-        crs=pieces.crs,
+        crs=task.source.crs,
     )
-    mine = pieces[pieces["piece_code"].isin(codes)]
-    drawing = dxf({**layers, "pieces": mine, "frames": frames}, settings=task.dxf)
-    return [_put(task.out / job.folder / f"{job.stem}.dxf", drawing)]
+    path = task.out / job.folder / f"{job.stem}.dxf"
+    with whole_file(path) as scratch:
+        write_dxf({**layers, "frames": frames}, scratch, settings=task.dxf)
+    return [path]
+
+
+def _on_maps(job: Job, task: Task) -> dict[str, gpd.GeoDataFrame]:
+    """Land that the unit's maps show, each row once, and of pieces the unit's own.
+
+    What lies between maps is left out: of a group with one lost piece that is the
+    half of a county, and of no use to anyone.
+    """
+    codes = {code for frame in job.frames for code in frame.piece_codes}
+    parts: dict[str, list[gpd.GeoDataFrame]] = {name: [] for name in _READ}
+    for some in _together([frame for frame in job.frames if frame.kind != "overview"] or job.frames):
+        release()
+        boxes = [box for frame in some if (box := _bounds([frame], task.source.crs)) is not None]
+        for name, table in land(job, some, task).items():
+            if isinstance(table, gpd.GeoDataFrame):
+                shown = _meets(table, boxes)
+                parts[name].append(
+                    table[shown & table["piece_code"].isin(codes) if name == "pieces" else shown]
+                )
+    release()
+    return {name: _once(pd.concat(tables)) for name, tables in parts.items()}
+
+
+def _meets(table: gpd.GeoDataFrame, boxes: Sequence[tuple[float, float, float, float]]) -> Any:  # noqa: ANN401 - an array of rows
+    """Which rows' bounds touch any of some boxes."""
+    low_x, low_y, high_x, high_y = shapely.bounds(table.geometry.to_numpy()).reshape(-1, 4).T
+    met = np.zeros(len(table), dtype=bool)
+    for west, south, east, north in boxes:
+        met |= (low_x <= east) & (high_x >= west) & (low_y <= north) & (high_y >= south)
+    return met
+
+
+def _once(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Rows that were read for several maps, once."""
+    bare = pd.DataFrame(table.drop(columns="geometry")).assign(
+        shape=shapely.to_wkb(table.geometry.to_numpy())
+    )
+    return table[~bare.duplicated().to_numpy()]
 
 
 def _write_shp(job: Job, _: object, task: Task) -> list[Path]:

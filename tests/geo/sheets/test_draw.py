@@ -16,7 +16,7 @@ from PIL import Image
 from pyproj import Transformer
 
 from geo.errors import GeoError, InputError
-from geo.sheets.draw import pdf, png
+from geo.sheets.draw import pdf
 from geo.sheets.fonts import measure
 from geo.sheets.page import PAPERS, Modules, Page, Photo, Registration, Shapes, Style, Text
 from tests.helpers import ROOT
@@ -481,13 +481,3 @@ def test_only_the_glyphs_in_use_are_embedded():
         assert str(font.BaseFont)[7] == "+"
         program = font.DescendantFonts[0].FontDescriptor.FontFile3.read_bytes()
     assert len(program) < 20_000
-
-
-# --- pictures ------------------------------------------------------------------------------------------
-
-
-def test_a_picture_has_the_resolution_asked_for():
-    pictures = [Image.open(io.BytesIO(data)) for data in png(pdf([full_page(), page()]), dpi=50)]
-    assert [picture.size for picture in pictures] == [(827, 585)] * 2
-    assert pictures[0].info["dpi"] == pytest.approx((50, 50), abs=0.1)
-    assert pictures[0].mode == "RGB"
