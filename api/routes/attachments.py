@@ -49,7 +49,15 @@ def attach(  # noqa: PLR0913, PLR0917 - what a form is made of
     taken_on: Annotated[str, Form(max_length=10)] = "",
     note: Annotated[str, Form(max_length=400)] = "",
 ) -> dict[str, Any]:
-    """Attach a file to a piece."""
+    """Attach a file to a piece.
+
+    Raises
+    ------
+    TooLargeError
+        If the file is larger than its kind may be.
+    ConflictError
+        If it is attached to another piece.
+    """
     piece = known_piece(store, piece_code, caller.scope)
     most = LARGEST.get(kind, max(LARGEST.values()))
     content = file.file.read(most + 1)
@@ -90,7 +98,15 @@ def attach(  # noqa: PLR0913, PLR0917 - what a form is made of
 def read_attachment(
     attachment_key: str, store: StoreDep, caller: CallerDep, *, original: bool = False
 ) -> FileResponse:
-    """One file."""
+    """One file.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none the caller may see.
+    ForbiddenError
+        If its kind, or the original, is for a higher role.
+    """
     row = store.row("attachments", attachment_key, caller.scope)
     if row is None:
         raise NotFoundError("没有这个附件")

@@ -80,7 +80,15 @@ def read_picture(  # noqa: PLR0913, PLR0917 - what an address is made of
     caller: CallerDep,  # noqa: ARG001 - who asks is known
     pictures: PicturesDep,
 ) -> Response:
-    """One picture."""
+    """One picture.
+
+    Raises
+    ------
+    ConditionError
+        If there is no such tile.
+    NotFoundError
+        If the background is not set up.
+    """
     if not Tile(z, x, y).valid:
         raise ConditionError(f"没有这样的瓦片：{z}/{x}/{y}")
     if name == _OWN and pictures.own is not None:

@@ -45,7 +45,15 @@ _HERE = [_FORM, *(one for one in PARAMETERS if one["name"] in DOWNLOAD)]
     openapi_extra={"parameters": _HERE},
 )
 def download(layer: str, request: Request, store: StoreDep, caller: CallerDep) -> FileResponse:
-    """The rows as a file."""
+    """The rows as a file.
+
+    Raises
+    ------
+    ConditionError
+        If the form is unknown or needs geometry, or a parameter cannot mean anything.
+    TooLargeError
+        If there are more rows than the form is made for.
+    """
     known = layer_of(store, layer, caller.scope)
     name = request.query_params.get("f", "")
     if name not in FORMS:

@@ -120,7 +120,15 @@ def read_items(
     openapi_extra={"parameters": [_parameter("crs", "string", "结果的坐标系")]},
 )
 def read_item(layer: str, item: str, request: Request, store: StoreDep, caller: CallerDep) -> Response:
-    """One feature; a piece with all that is known of it."""
+    """One feature; a piece with all that is known of it.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none the caller may see.
+    ConditionError
+        If a parameter is unknown.
+    """
     known = layer_of(store, layer, caller.scope)
     if unknown := set(request.query_params) - {"crs", "f"}:
         raise ConditionError(f"不认识参数 {min(unknown)[:40]}；可用：crs")

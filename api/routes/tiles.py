@@ -81,7 +81,13 @@ def read_tile(  # noqa: PLR0913, PLR0917 - what an address is made of
     tiles: TilesDep,
     v: str | None = None,
 ) -> Response:
-    """One tile."""
+    """One tile.
+
+    Raises
+    ------
+    ConditionError
+        If there is no such tile.
+    """
     known = _layer(store, layer, caller.scope)
     wanted = Tile(z, x, y)
     if not wanted.valid:
