@@ -12,7 +12,8 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from sqlalchemy import Connection, Engine, Table, and_, func, select
+from sqlalchemy import Connection, Engine, Table, and_, func, literal_column, select
+from sqlalchemy.exc import DBAPIError
 
 from geo import schema, workspace
 from geo.atomic import whole_file
@@ -92,6 +93,9 @@ class Store:
             self._backend.close()
             raise
         self.workspace: Workspace = workspace.open(self.url)
+        self._name = "" if database else str(opened.path.resolve())
+        if self._name:
+            workspace.READERS.setdefault(self._name, []).append(self._read)
 
     # --- questions ---------------------------------------------------------------------------------
 
@@ -389,6 +393,9 @@ class Store:
         if self._private is not None:
             self._private.dispose()
             self._private = None
+        readers = workspace.READERS.get(self._name, [])
+        if self._read in readers:
+            readers.remove(self._read)
         self._backend.close()
 
     def __enter__(self) -> Self:
@@ -400,6 +407,24 @@ class Store:
         self.close()
 
     # --- within ------------------------------------------------------------------------------------
+
+    def _read(
+        self, layer: str, *, where: str | None, bbox: Box | None, columns: list[str], spatial: bool
+    ) -> pd.DataFrame:
+        """As `Workspace.read` has it, through this process's own connections to the file."""
+        table = self._table(layer)
+        statement = selected(self._backend, layer, table, columns, shape=spatial).order_by(table.c[FID])
+        if where is not None:
+            statement = statement.where(literal_column(f"({where})"))
+        if bbox is not None:
+            statement = statement.where(self._backend.touching(layer, table, bbox))
+        try:
+            with self._backend.reading() as connection:
+                rows = connection.execute(statement).all()
+        except DBAPIError as error:
+            asked = f"，条件 {where}" if where else ""
+            raise InputError(f"读不了 {self.url} 的图层 {layer}{asked}（{error.orig}）") from error
+        return self._frame(layer, columns, columns, rows, spatial=spatial).drop(columns=FID)
 
     def _table(self, layer: str) -> Table:
         if layer not in schema.LAYER_TITLES:

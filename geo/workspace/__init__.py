@@ -54,7 +54,7 @@ class Reader(Protocol):
 
 # Files that this process has open to be worked on, read through that connection: GDAL has an
 # SQLite of its own, and closing a file in one takes away the other's locks.
-READERS: Final[dict[str, Reader]] = {}
+READERS: Final[dict[str, list[Reader]]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ class Workspace:
             If the workspace is a database.
         """
         if is_database(self.url):
-            raise InputError(f"{shown(self.url)} 是数据库，不是文件：此操作需要 GeoPackage 工作区")
+            raise InputError(f"{postgis.shown(self.url)} 是数据库，不是文件：此操作需要 GeoPackage 工作区")
         return Path(self.url)
 
     def read(
@@ -233,14 +233,9 @@ def is_database(url: str | os.PathLike[str]) -> bool:
     return str(url).startswith(("postgresql://", "postgres://"))
 
 
-def shown(url: str) -> str:
-    """A URL as messages may have it: without its password."""
-    head, at, tail = url.rpartition("@")
-    return f"{head.rpartition(':')[0] if head.count(':') > 1 else head}{at}{tail}"
-
-
 def _reader(workspace: Workspace) -> Reader:
     if is_database(workspace.url):
         return partial(postgis.read, workspace.url, crs=workspace.crs)
     path = workspace.path
-    return READERS.get(str(path.resolve())) or partial(geopackage.read, path, crs=workspace.crs)
+    by_store = READERS.get(str(path.resolve()))
+    return by_store[-1] if by_store else partial(geopackage.read, path, crs=workspace.crs)

@@ -42,6 +42,11 @@ def engine_of(url: str, **options: Any) -> Engine:  # noqa: ANN401 - as SQLAlche
     return create_engine(make_url(url).set(drivername="postgresql+psycopg"), **options)
 
 
+def shown(url: str) -> str:
+    """A URL as messages may have it: without its password."""
+    return make_url(url).render_as_string(hide_password=True)
+
+
 @contextmanager
 def told(url: str, doing: str) -> Iterator[None]:
     """Have errors of the database say in Chinese what could not be done.
@@ -53,7 +58,7 @@ def told(url: str, doing: str) -> Iterator[None]:
     OutputError
         If it refuses.
     """
-    place = make_url(url).render_as_string(hide_password=True)
+    place = shown(url)
     try:
         yield
     except OperationalError as error:
@@ -95,13 +100,13 @@ def opened(url: str) -> tuple[CRS, tuple[str, ...]]:
     WorkspaceError
         If it holds no workspace, or one of another schema version.
     """
-    place = make_url(url).render_as_string(hide_password=True)
+    place = shown(url)
     with _connected(url, "读取") as connection:
         present = tables_in(connection)
         if "meta" not in present:
             raise WorkspaceError(f"数据库 {place} 里没有工作区：请先用 taotu reconcile --out {place} 生成")
         asked = text(f"SELECT key, value FROM {SCHEMA}.meta")  # noqa: S608 - a name of ours
-        meta: dict[str, str] = dict(connection.execute(asked).tuples().all())
+        meta: dict[str, str] = {row.key: row.value for row in connection.execute(asked)}
     version = str(meta.get("schema_version"))
     if version != str(schema.WORKSPACE_VERSION) or "crs" not in meta:
         raise WorkspaceError(
@@ -390,11 +395,12 @@ def create(connection: Connection, name: str, srid: int) -> None:
 
 def comment(connection: Connection, layer: str) -> None:
     """Chinese titles where QGIS and people at the database look for them."""
-    connection.execute(text(f"COMMENT ON TABLE {SCHEMA}.\"{layer}\" IS '{schema.LAYER_TITLES[layer]}'"))
-    for column in schema.columns(layer):
-        connection.execute(
-            text(f'COMMENT ON COLUMN {SCHEMA}."{layer}"."{column.name}" IS \'{column.title}\'')
-        )
+    words = [f"COMMENT ON TABLE {SCHEMA}.\"{layer}\" IS '{schema.LAYER_TITLES[layer]}'"]
+    words += [
+        f'COMMENT ON COLUMN {SCHEMA}."{layer}"."{column.name}" IS \'{column.title}\''
+        for column in schema.columns(layer)
+    ]
+    connection.exec_driver_sql("; ".join(words))
 
 
 def kind_of(dtype: str) -> str:
