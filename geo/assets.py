@@ -16,7 +16,7 @@ from typing import Final
 from geo.errors import OutputError
 
 STATIC: Final = "/static"  # where the service mounts `static_files`
-OWN_FOLDERS: Final = ("map", "page")  # written for this project; every other folder is vendored
+OWN_FOLDERS: Final = ("map", "page", "service")  # written for this project; every other folder is vendored
 
 _DIGITS: Final = 12
 _FILE_TYPES: Final = frozenset({".js", ".css", ".png", ".svg", ".woff2"})

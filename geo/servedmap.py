@@ -7,7 +7,7 @@ with figures for the whole county, vector tiles from close by.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
@@ -37,6 +37,12 @@ _OUTSIDE: Final = re.compile(
 _INLINE: Final = re.compile(r"<(script|style)(?=[\s>])(?![^>]*\ssrc=)")
 
 _SHEET: Final = {"color": "#5a4632", "weight": 1.4, "fillColor": "#fffdf6", "fillOpacity": 0.35}
+_BACKGROUNDS: Final = (
+    (("orthophoto",), "本县影像", ""),
+    (("tianditu-img", "tianditu-cia"), "天地图影像", "天地图"),
+    (("tianditu-vec", "tianditu-cva"), "天地图电子地图", "天地图"),
+    (("tianditu-ter", "tianditu-cta"), "天地图地形", "天地图"),
+)
 # From the light of what waits to the depth of what is done; told apart by lightness as well as by hue.
 _STATE_COLOURS: Final[tuple[tuple[str, str, str, dict[str, Any]], ...]] = (
     ("candidate", "#f3d27a", "#8a6d1a", {}),
@@ -75,7 +81,7 @@ class Theme:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TileLayer:
+class MapLayer:
     """A layer of vector tiles, fetched only while it is on and the map is close enough."""
 
     key: str
@@ -139,7 +145,7 @@ class MapSpec:
     bounds: tuple[float, float, float, float]  # west, south, east, north in degrees
     label: str = "地图"  # read out to who cannot see it
     bases: tuple[BaseMap, ...] = ()  # beside the blank one
-    tiles: tuple[TileLayer, ...] = ()  # from the lowest to the highest
+    tiles: tuple[MapLayer, ...] = ()  # from the lowest to the highest
     overview: Overview | None = None
     swipe: Swipe | None = None
     measure: bool = True
@@ -259,72 +265,101 @@ def map_html(served: folium.Map, *, nonce: str) -> str:
     )
 
 
-def county_tiles(*, version: str = "") -> tuple[TileLayer, ...]:
+def county_tiles(*, version: str | Mapping[str, str] = "") -> tuple[MapLayer, ...]:
     """The layers of a workspace as vector tiles, from the lowest to the highest, drawn as on the offline map.
 
-    Patches, parcels (also where they lay before a shift), grids and micro-grids, pieces by class or by
-    state, and sheets. All off at the start; a page picks those it shows and turns some on with
-    ``dataclasses.replace(layer, show=True)``.
+    ``patches``, ``parcels`` and ``parcels_original`` (where they lay before a shift), ``grids`` and
+    ``micro_grids``, ``pieces`` by class or by state, ``sheets``, ``households``, ``findings``. All off
+    at the start; a page picks those it shows and turns some on with ``dataclasses.replace(layer, show=True)``.
 
     Parameters
     ----------
-    version : str
-        Goes into every address, so that tiles of another edition are never taken from a browser's store.
+    version : str, or mapping of layer name to str
+        Goes into the addresses, so that tiles of another edition are never taken from a browser's store;
+        a layer that a mapping does not have goes without.
     """
-    mark = f"?v={version}" if version else ""
-    return tuple(
-        TileLayer(
-            key=key,
-            title=title,
-            url=f"/tiles/{table}/{{z}}/{{x}}/{{y}}.mvt{mark}",
-            code=code,
-            label=label,
-            themes=themes,
-        )
-        for key, title, table, code, label, themes in _county_layers()
+    return tuple(_county_layer(version, *parts) for parts in _county_layers())
+
+
+def county_overview() -> Overview:
+    """Villages with the sums of the service's overview, in mu."""
+    figures = (
+        ("residual_mu", "剩余耕地"), ("block_mu", "剩余图块"), ("unconfirmed_mu", "未确权地"),
+        ("newly_added_mu", "新增地"), ("undetermined_mu", "待定"), ("candidate_mu", "待核实"),
+        ("confirmed_mu", "已确认"), ("covered_mu", "已确权到户"), ("farmland_mu", "集体耕地"),
+    )  # fmt: skip
+    return Overview(
+        url="/api/v1/overview/villages",
+        figures=tuple(VillageFigure(column=column, title=title) for column, title in figures),
     )
+
+
+def base_maps(found: Iterable[Mapping[str, Any]]) -> tuple[BaseMap, ...]:
+    """Backgrounds of what a county has set up, 天地图 with its names above the pictures.
+
+    Parameters
+    ----------
+    found : iterable of mappings
+        ``name`` and ``max_zoom`` of each, as ``GET /basemap`` lists them.
+    """
+    most = {str(item["name"]): int(item["max_zoom"]) for item in found}
+    return tuple(
+        BaseMap(
+            key=names[0],
+            title=title,
+            urls=tuple(f"/basemap/{name}/{{z}}/{{x}}/{{y}}" for name in names if name in most),
+            attribution=attribution,
+            max_zoom=most[names[0]],
+        )
+        for names, title, attribution in _BACKGROUNDS
+        if names[0] in most
+    )
+
+
+def _county_layer(  # noqa: PLR0913, PLR0917 - a row of the list below
+    version: str | Mapping[str, str], key: str, title: str, table: str, code: str, label: str,
+    themes: tuple[Theme, ...],
+) -> MapLayer:  # fmt: skip
+    mark = version if isinstance(version, str) else version.get(table, "")
+    url = f"/tiles/{table}/{{z}}/{{x}}/{{y}}.mvt" + (f"?v={mark}" if mark else "")
+    near = TILES_FROM_ZOOM + 1 if table == "households" else TILES_FROM_ZOOM
+    return MapLayer(key=key, title=title, url=url, code=code, label=label, themes=themes, min_zoom=near)
 
 
 def _county_layers() -> Iterator[tuple[str, str, str, str, str, tuple[Theme, ...]]]:
-    pieces = Theme(key="class", title="按分类", classes=_classes("pieces"))
-    yield "patches", "耕地图斑", "patches", "patch_code", "patch_area_mu", (_theme("patches"),)
-    yield "parcels", "承包地块", "parcels", "parcel_code", "surveyed_area_mu", (_theme("parcels"),)
-    yield (
-        "parcels_original",
-        "改正前地块",
-        "parcels_original",
-        "parcel_code",
-        "",
-        (_theme("parcels_original"),),
-    )
     ordinary = tuple(item for item in _classes("grids") if item.key != "micro_grids")
     micro = tuple(item for item in _classes("grids") if item.key == "micro_grids")
-    yield (
-        "grids",
-        "网格",
-        "grids",
-        "grid_code",
-        "grid_name",
-        (Theme(key="class", title="按规模", classes=ordinary),),
-    )
-    micro_theme = Theme(
-        key="class", title="按类型", classes=tuple(replace(item, show=True) for item in micro)
-    )
-    yield "micro_grids", "微网格", "grids", "grid_code", "grid_name", (micro_theme,)
-    yield "pieces", "剩余图块", "pieces", "piece_code", "area_mu", (pieces, _states())
+    homes = tuple(replace(item, when={}) for item in _classes("households") if item.key == "homes")
     sheet = MapClass(key="sheet", title="图幅", style=_SHEET)
+    parcels, original = _theme("按分类", _classes("parcels")), _theme("按分类", _classes("parcels_original"))
+    pieces = Theme(key="class", title="按分类", classes=_classes("pieces"))
     yield (
-        "sheets",
-        "图幅",
-        "sheets",
-        "sheet_key",
-        "unit_name",
-        (Theme(key="class", title="图幅", classes=(sheet,)),),
+        "patches",
+        "耕地图斑",
+        "patches",
+        "patch_code",
+        "patch_area_m2",
+        (_theme("按分类", _classes("patches")),),
+    )
+    yield "parcels", "承包地块", "parcels", "parcel_code", "surveyed_area_mu", (parcels,)
+    yield "parcels_original", "改正前地块", "parcels_original", "parcel_code", "", (original,)
+    yield "grids", "网格", "grids", "grid_code", "households", (_theme("按规模", ordinary),)
+    yield "micro_grids", "微网格", "grids", "grid_code", "households", (_theme("按类型", micro),)
+    yield "pieces", "剩余图块", "pieces", "piece_code", "area_mu", (pieces, _states())
+    yield "sheets", "图幅", "sheets", "sheet_key", "sheet_number", (_theme("图幅", (sheet,)),)
+    yield "households", "住户", "households", "household_key", "households", (_theme("住户", homes),)
+    yield (
+        "findings",
+        "问题",
+        "findings",
+        "finding_id",
+        "title",
+        (_theme("按程度", _classes("findings")[::-1]),),
     )
 
 
-def _theme(table: str) -> Theme:
-    return Theme(key="class", title="按分类", classes=tuple(replace(c, show=True) for c in _classes(table)))
+def _theme(title: str, classes: tuple[MapClass, ...]) -> Theme:
+    return Theme(key="class", title=title, classes=tuple(replace(item, show=True) for item in classes))
 
 
 def _classes(table: str) -> tuple[MapClass, ...]:
@@ -338,7 +373,7 @@ def _classes(table: str) -> tuple[MapClass, ...]:
             title=kind.title,
             when=dict(kind.rows),
             style=dict(kind.style),
-            show=kind.show or table == "grids",
+            show=kind.show,
         )
         for kind in kinds
     )

@@ -14,19 +14,24 @@ from folium.plugins import Fullscreen, VectorGridProtobuf
 
 from geo.assets import OWN_FOLDERS, STATIC, asset_url, static_files, vendored
 from geo.errors import InputError, OutputError
+from geo.overview import village_figures
 from geo.servedmap import (
     BaseMap,
     MapSpec,
     Overview,
     Swipe,
     VillageFigure,
+    base_maps,
+    county_overview,
     county_tiles,
     map_html,
     map_parts,
     served_map,
 )
 from geo.standards import code_list
+from geo.tiles import TILE_COLUMNS
 from geo.webdata import LAYERS
+from tests.geo.county import county_tables
 from tests.helpers import ROOT
 
 NONCE = "bm9uY2Utb2YtYS10ZXN0"
@@ -111,7 +116,9 @@ def test_the_map_s_own_scripts_make_no_markup_of_texts(path):
 def test_every_asset_goes_with_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     patterns = project["tool"]["setuptools"]["package-data"]["geo"]
-    left = [name(path) for path in FILES if not any(fnmatch(path.name, p.removeprefix("**/")) for p in patterns)]
+    left = [
+        name(path) for path in FILES if not any(fnmatch(path.name, p.removeprefix("**/")) for p in patterns)
+    ]
     assert left == []
 
 
@@ -121,7 +128,9 @@ def test_an_address_changes_with_the_file():
     assert address == f"{STATIC}/map/map.js?v={digest[:12]}"
 
 
-@pytest.mark.parametrize("lost", ["map/none.js", "../errors.py", "manifest.json", "map", "../webassets/../schema.py"])
+@pytest.mark.parametrize(
+    "lost", ["map/none.js", "../errors.py", "manifest.json", "map", "../webassets/../schema.py"]
+)
 def test_what_is_no_asset_has_no_address(lost):
     with pytest.raises(OutputError, match="不在安装包中"):
         asset_url(lost)
@@ -161,7 +170,9 @@ def test_another_answer_has_another_nonce_and_nothing_of_the_first():
     assert NONCE not in map_html(served, nonce="another-nonce-of-a-test")
 
 
-@pytest.mark.parametrize("nonce", ["", "short", 'x" onload="alert(1)', "<script>aaaaaaaaaaaaaaaa", NONCE + "\n"])
+@pytest.mark.parametrize(
+    "nonce", ["", "short", 'x" onload="alert(1)', "<script>aaaaaaaaaaaaaaaa", NONCE + "\n"]
+)
 def test_a_nonce_that_is_none_is_refused(nonce):
     with pytest.raises(InputError, match="nonce"):
         map_parts(served_map(SPEC), nonce=nonce)
@@ -228,7 +239,10 @@ OUTSIDE = "https://example.invalid/{z}/{x}/{y}"
         ({"bounds": (114.1, 34.6, 114.0, 34.7)}, "范围"),
         ({"bounds": (114.0, 34.6, 114.1, float("nan"))}, "范围"),
         ({"bases": (BaseMap(key="a", title="影像", urls=(OUTSIDE,)),)}, "不在本系统内"),
-        ({"bases": (BaseMap(key="a", title="影像", urls=("//example.invalid/{z}/{x}/{y}",)),)}, "不在本系统内"),
+        (
+            {"bases": (BaseMap(key="a", title="影像", urls=("//example.invalid/{z}/{x}/{y}",)),)},
+            "不在本系统内",
+        ),
         ({"bases": (BaseMap(key="a", title="影像", urls=("/basemap/a/{z}/{x}",)),)}, "应含"),
         ({"bases": SPEC.bases * 2}, "重复"),
         ({"tiles": SPEC.tiles[:1] * 2, "swipe": None}, "重复"),
@@ -251,7 +265,9 @@ def test_classes_are_drawn_as_on_the_offline_map():
     for layer in county_tiles():
         for item in layer.themes[0].classes:
             if item.key in offline:
-                assert (item.title, dict(item.style), dict(item.when)) == offline[item.key]
+                title, style, rows = offline[item.key]
+                assert (item.title, dict(item.style)) == (title, style)
+                assert dict(item.when) in (rows, {})  # {}: that column is of the offline page alone
 
 
 def test_every_state_has_its_own_colour():
@@ -273,3 +289,35 @@ def test_every_piece_has_a_class_to_be_drawn_by():
 
 def test_the_edition_stands_in_every_address_of_tiles():
     assert all(layer.url.endswith(".mvt?v=7") for layer in county_tiles(version="7"))
+    own = {layer.key: layer.url for layer in county_tiles(version={"grids": "a1"})}
+    assert own["micro_grids"].endswith("/tiles/grids/{z}/{x}/{y}.mvt?v=a1")
+    assert own["pieces"].endswith(".mvt")
+
+
+def test_what_a_layer_is_drawn_and_named_by_is_in_its_tiles():
+    for layer in county_tiles():
+        carried = TILE_COLUMNS[layer.url.split("/")[2]]
+        asked = {name for theme in layer.themes for item in theme.classes for name in item.when}
+        assert {layer.code, *asked, *filter(None, [layer.label])} <= set(carried)
+
+
+def test_every_figure_of_the_overview_is_one_the_service_gives():
+    tables = county_tables()
+    balance = tables["balance"]
+    given = village_figures(tables["villages"], balance[balance["level"] == "village"], tables["pieces"])
+    assert {figure.column for figure in county_overview().figures} <= set(given.columns)
+
+
+def test_backgrounds_are_those_that_are_set_up():
+    listed = [
+        {"name": "orthophoto", "max_zoom": 20},
+        {"name": "tianditu-cia", "max_zoom": 18},
+        {"name": "tianditu-img", "max_zoom": 18},
+        {"name": "tianditu-vec", "max_zoom": 18},
+    ]
+    assert [(base.key, base.urls, base.max_zoom) for base in base_maps(listed)] == [
+        ("orthophoto", ("/basemap/orthophoto/{z}/{x}/{y}",), 20),
+        ("tianditu-img", ("/basemap/tianditu-img/{z}/{x}/{y}", "/basemap/tianditu-cia/{z}/{x}/{y}"), 18),
+        ("tianditu-vec", ("/basemap/tianditu-vec/{z}/{x}/{y}",), 18),
+    ]
+    assert base_maps([]) == ()

@@ -16,32 +16,58 @@ from shapely.geometry import box
 
 from geo.area import ellipsoidal_area
 from geo.servedmap import BaseMap, MapSpec, Overview, Swipe, VillageFigure, county_tiles
-from tests.geo.county import D_CODE, LOWER, SLIVER_CODE, STRIP_CODE, UPPER, W_CODE, X_CODE, X0, Y0, county_tables
+from tests.geo.county import (
+    D_CODE,
+    LOWER,
+    SLIVER_CODE,
+    STRIP_CODE,
+    UPPER,
+    W_CODE,
+    X0,
+    X_CODE,
+    Y0,
+    county_tables,
+)
 from tests.geo.map_service import served, service
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 DESK = {"viewport": {"width": 1366, "height": 768}}
-TABLET = {"viewport": {"width": 820, "height": 1180}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
+TABLET = {
+    "viewport": {"width": 820, "height": 1180},
+    "has_touch": True,
+    "is_mobile": True,
+    "device_scale_factor": 2,
+}
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (Debian package: chromium)")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no chromium on this machine (Debian package: chromium)"
+)
 
 TABLES = county_tables()
-FIGURES = pd.DataFrame({"village_code": [UPPER, LOWER], "block_m2": [11000.0, 0.0], "covered_m2": [8500.0, 14880.0]})
+FIGURES = pd.DataFrame(
+    {"village_code": [UPPER, LOWER], "block_m2": [11000.0, 0.0], "covered_m2": [8500.0, 14880.0]}
+)
 TO_DEGREES = pyproj.Transformer.from_crs(TABLES["pieces"].crs, 4490, always_xy=True)
 WEST, SOUTH = TO_DEGREES.transform(X0, Y0)
 EAST, NORTH = TO_DEGREES.transform(X0 + 2000, Y0 + 1000)
 
 
 def layers(*shown):
-    wanted = ("patches", "parcels", "pieces")
-    return tuple(replace(layer, show=layer.key in shown) for layer in county_tiles(version="1") if layer.key in wanted)
+    wanted = ("patches", "parcels", "pieces", "findings")
+    return tuple(
+        replace(layer, show=layer.key in shown) for layer in county_tiles(version="1") if layer.key in wanted
+    )
 
 
 SPEC = MapSpec(
     bounds=(WEST, SOUTH, EAST, NORTH),
     label="剩余耕地图块",
-    bases=(BaseMap(key="ortho", title="正射影像", urls=("/basemap/ortho/{z}/{x}/{y}",), attribution="<b>县</b>影像"),),
+    bases=(
+        BaseMap(
+            key="ortho", title="正射影像", urls=("/basemap/ortho/{z}/{x}/{y}",), attribution="<b>县</b>影像"
+        ),
+    ),
     tiles=layers("patches", "pieces"),
     overview=Overview(
         url="/overview",
@@ -94,7 +120,9 @@ def watched(browser, address, *, expected=(), **kind):
     settled(page)
     yield page
     host = urlsplit(address).netloc
-    outside = [url for url in page.asked if not url.startswith(("data:", "blob:")) and urlsplit(url).netloc != host]
+    outside = [
+        url for url in page.asked if not url.startswith(("data:", "blob:")) and urlsplit(url).netloc != host
+    ]
     context.close()
     assert outside == []
     assert [line for line in wrong if not any(word in line for word in expected)] == []
@@ -194,13 +222,15 @@ def test_a_click_tells_the_piece_and_what_lies_below_it(page):
     assert picked["lng"] == pytest.approx(centre(W_CODE)[0], abs=5e-5)  # a pixel
 
 
-@pytest.mark.parametrize("level", [14, 15, 16, 17, 18, 19])
-def test_every_level_of_tiles_is_real_and_can_be_clicked(page, level):
+def test_every_level_of_tiles_is_real_and_can_be_clicked(page):
     lon, lat = centre(X_CODE)
-    page.evaluate("([lat, lon, z]) => { taotuMap.map.setView([lat, lon], z, { animate: false }); }", [lat, lon, level])
-    settled(page)
-    assert hits(page, X_CODE) == [("pieces", X_CODE), ("patches", f"{UPPER}-00002")]
-    assert any(f"/tiles/pieces/{level}/" in url for url in tiles_asked(page))
+    for level in (14, 15, 16, 17, 18, 19):
+        page.evaluate(
+            "([at, z]) => { taotuMap.map.setView(at, z, { animate: false }); }", [[lat, lon], level]
+        )
+        settled(page)
+        assert hits(page, X_CODE) == [("pieces", X_CODE), ("patches", f"{UPPER}-00002")]
+        assert any(f"/tiles/pieces/{level}/" in url for url in tiles_asked(page))
 
 
 def test_a_pond_in_a_piece_is_none_of_it(page):
@@ -243,7 +273,7 @@ def test_a_filter_hides_rows_from_eye_and_click_without_a_further_tile(page):
     assert tiles_asked(page, before) == []
 
 
-def test_a_layer_that_is_off_and_a_map_that_is_far_ask_for_no_tile(browser, compared_address, page):
+def test_a_layer_that_is_off_and_a_map_that_is_far_ask_for_no_tile(page):
     assert not [url for url in tiles_asked(page) if "/parcels/" in url]
     zoom(page, 13)
     before = len(page.asked)
@@ -258,14 +288,18 @@ def test_a_layer_that_is_off_and_a_map_that_is_far_ask_for_no_tile(browser, comp
 
 def test_a_code_is_gone_to_and_lifted_out(page):
     west, south, east, north = TABLES["pieces"].to_crs(4490).set_index("piece_code").geometry[D_CODE].bounds
-    page.evaluate("(to) => { taotuMap.goTo(to); }", {"bbox": [west, south, east, north], "layer": "pieces", "code": D_CODE})
+    page.evaluate(
+        "(to) => { taotuMap.goTo(to); }",
+        {"bbox": [west, south, east, north], "layer": "pieces", "code": D_CODE},
+    )
     settled(page)
     x, y = pixel(page, D_CODE)
     assert 0 < x < 1366 - 276
     assert 0 < y < 768
     assert page.evaluate("taotuMap.map.getZoom()") >= 17
     lifted = page.evaluate(
-        "[...Object.values(taotuMap.layers.get('pieces')._vectorTiles)].flatMap((t) => [...t.shapes()]).filter((s) => s.options.lifted).map((s) => s.properties.piece_code)"
+        """Object.values(taotuMap.layers.get("pieces")._vectorTiles).flatMap((tile) => [...tile.shapes()])
+            .filter((shape) => shape.options.lifted).map((shape) => shape.properties.piece_code)"""
     )
     assert set(lifted) == {D_CODE}
     page.evaluate("taotuMap.highlight()")
@@ -273,11 +307,32 @@ def test_a_code_is_gone_to_and_lifted_out(page):
 
 
 def test_a_tile_that_fails_is_said_and_leaves_the_map_in_use(browser):
-    broken = replace(SPEC, tiles=(replace(layers("pieces")[2], url="/tiles/broken/{z}/{x}/{y}.mvt", show=True),))
-    with served(service(broken, TABLES, FIGURES)) as base, watched(browser, base, expected=["503"], **DESK) as opened:
+    broken = replace(SPEC, tiles=(replace(layers()[2], url="/tiles/broken/{z}/{x}/{y}.mvt", show=True),))
+    with (
+        served(service(broken, TABLES, FIGURES)) as base,
+        watched(browser, base, expected=["503"], **DESK) as opened,
+    ):
         opened.wait_for_selector(".taotu-words:not([hidden])")
         assert opened.inner_text(".taotu-words") == "部分“剩余图块”没有载入，请稍后移动地图再试"
         assert opened.evaluate("taotuMap.hits(taotuMap.map.getCenter())") == []
+
+
+def test_points_are_drawn_and_found_within_their_dot(page):
+    row = (
+        TABLES["findings"]
+        .to_crs(4490)
+        .loc[lambda rows: ~rows.geometry.is_empty & rows.geometry.notna()]
+        .iloc[0]
+    )
+    lon, lat = row.geometry.x, row.geometry.y
+    page.evaluate("([lat, lon]) => { taotuMap.map.setView([lat, lon], 18, { animate: false }); }", [lat, lon])
+    page.locator('[data-layer="findings"] .taotu-layer input').check()
+    settled(page)
+    ask = """([lon, lat, dx]) => { const { map } = taotuMap;
+        return taotuMap.hits(map.containerPointToLatLng(map.latLngToContainerPoint([lat, lon]).add([dx, 0])))
+            .filter((hit) => hit.layer === "findings").map((hit) => hit.code); }"""
+    assert row["finding_id"] in page.evaluate(ask, [lon, lat, 2])
+    assert row["finding_id"] not in page.evaluate(ask, [lon, lat, 12])
 
 
 # -- villages
@@ -478,12 +533,23 @@ def test_every_control_is_reached_by_tab_and_says_what_it_is(page):
         page.keyboard.press("Tab")
         name = page.evaluate(
             """() => { const at = document.activeElement; return at === document.body ? null :
-                at.getAttribute("aria-label") || (at.labels && at.labels[0] && at.labels[0].innerText.trim()) || at.innerText; }"""
+                at.getAttribute("aria-label") || (at.labels && at.labels[0] && at.labels[0].innerText.trim())
+                || at.innerText; }"""
         )
         if name is None:
             break
         names.append(name.split("\n")[0])
-    assert {"剩余耕地图块", "放大", "缩小", "显示全部范围", "量长度", "量面积（亩）", "打印", "图层与图例", "着色指标"} <= set(names)
+    assert {
+        "剩余耕地图块",
+        "放大",
+        "缩小",
+        "显示全部范围",
+        "量长度",
+        "量面积（亩）",
+        "打印",
+        "图层与图例",
+        "着色指标",
+    } <= set(names)
     assert {"未确权地", "新增地", "待定", "细条", "碎屑", "国有耕地"} <= set(names)
     assert "" not in names
     assert len(names) < 30  # a village is no stop on the way
@@ -537,7 +603,9 @@ def test_on_paper_the_map_is_one_sheet_of_a4_with_its_title(page):
     settled(page)
     assert page.inner_text(".taotu-print-title b") == "剩余耕地图块"
     assert page.locator(".taotu-tools").is_hidden()
-    inside = page.evaluate("([w, s, e, n]) => taotuMap.map.getBounds().contains([[s, w], [n, e]])", SPEC.bounds)
+    inside = page.evaluate(
+        "([w, s, e, n]) => taotuMap.map.getBounds().contains([[s, w], [n, e]])", SPEC.bounds
+    )
     assert inside
     sheet = page.pdf(prefer_css_page_size=True, print_background=True)
     assert sheet.count(b"/Type /Page\n") + sheet.count(b"/Type /Page ") + sheet.count(b"/Type/Page/") == 1

@@ -134,6 +134,13 @@
     taotuMap.near.textContent = `放大查看${waiting.map((layer) => layer.source.title).join("、")}`;
   }
 
+  function worded(name, raw) {
+    if (typeof raw !== "number") return raw === undefined ? "" : String(raw);
+    if (name.endsWith("_mu")) return `${taotuMap.figure(raw)} 亩`;
+    if (name.endsWith("_m2")) return `${taotuMap.figure(raw * 15 / 10000)} 亩`;
+    return name === "households" ? `${raw} 户` : String(raw);
+  }
+
   // -- what lies at a place
 
   function hits(latlng) {
@@ -160,9 +167,8 @@
         map.getContainer().classList.toggle("taotu-over", Boolean(first));
         tip.hidden = !first;
         if (!first) return;
-        const { label } = layers.get(first.layer).source, more = label && first.properties[label];
-        const said = typeof more === "number" && label.endsWith("_mu") ? `${taotuMap.figure(more)} 亩` : more;
-        tip.replaceChildren(element("b", {}, first.code), said ? `　${said}` : "");
+        const { label } = layers.get(first.layer).source, more = label && worded(label, first.properties[label]);
+        tip.replaceChildren(element("b", {}, first.code), more ? `　${more}` : "");
         tip.style.transform = `translate(${event.containerPoint.x + 14}px, ${event.containerPoint.y + 14}px)`;
       });
     });

@@ -44,6 +44,7 @@
     if (fill === false) {
       return element("span", { class: "taotu-swatch line", look: { borderColor: color, borderTopStyle: dashArray ? "dashed" : "solid" } });
     }
+    if (style.radius) return element("span", { class: "taotu-swatch point", look: { borderColor: color, backgroundColor: fillColor } });
     const lines = [];
     if (hatch) lines.push(`repeating-linear-gradient(-45deg, ${hatchColor} 0 1.2px, transparent 1.2px 5px)`);
     if (hatch === "cross") lines.push(`repeating-linear-gradient(45deg, ${hatchColor} 0 1.2px, transparent 1.2px 5px)`);

@@ -38,6 +38,7 @@
       this._drawing = true;
       for (const shape of this.shapes()) {
         shape.options = look(shape.properties);
+        if (shape._point) shape._radius = shape.options.radius || 0;
         this._updateDashArray(shape);
         if (shape.options.lifted) lifted.push(shape);
         else if (shape.options !== HIDDEN) shape._updatePath();
