@@ -31,9 +31,11 @@ from geo.tiles.scheme import BUFFER, EXTENT, MAX_ZOOM, Tile, degrees, tilejson, 
 
 Whole = npt.NDArray[np.int64]
 Objects = npt.NDArray[np.object_]
+Floats = npt.NDArray[np.float64]
 Tell = Callable[[int, int, str], None]  # how many tiles of a zoom are done, of how many, and which zoom
 Directory = tuple[Whole, Whole, Whole, Whole]  # first tile, tiles in a row, bytes, offset; 0 in a row: a leaf
 
+_SOME: Final = 50_000  # shapes at a time
 _MAGIC: Final = b"PMTiles\x03"
 _HEADER: Final = struct.Struct("<8s11Q6B4iB2i")
 _ROOT_BYTES: Final = 16_384  # of header and root together
@@ -101,19 +103,24 @@ def write_pmtiles(  # noqa: PLR0913 - what, where and how deep
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Held:
-    """A layer with its features in the order of their numbers."""
+    """A layer with its features in the order of their numbers, and where each lies."""
 
     layer: TileLayer
-    order: Whole
+    shapes: Objects
     ids: Whole
-    shares: Objects  # shapes as shares of the world
+    order: Whole
+    bounds: Floats  # of the rows in that order, as shares of the world's square
 
     @classmethod
     def of(cls, layer: TileLayer) -> "_Held":
         shapes, ids = mvt.checked(layer)
         order = mvt.ordered(layer, shapes, ids)
-        shares = shapely.transform(shapes[order], lambda at: to_world(at, layer.crs))
-        return cls(layer=layer, order=order, ids=ids[order], shares=shares)
+        # Some at a time: a county's shapes in another system would take as much memory again.
+        parts = [
+            shapely.bounds(shapely.transform(shapes[some], lambda at: to_world(at, layer.crs)))
+            for some in np.array_split(order, range(_SOME, len(order), _SOME))
+        ]
+        return cls(layer=layer, shapes=shapes, ids=ids, order=order, bounds=np.concatenate(parts))
 
 
 def _pyramid(
@@ -121,31 +128,24 @@ def _pyramid(
 ) -> Iterator[tuple[Tile, bytes]]:
     """Tiles that hold something, in the order of the file."""
     for z in range(min_zoom, max_zoom + 1):
-        factor = mvt.scale(z)
-        shown = [mvt.simplified(shapely.transform(one.shares, lambda at: at * factor), z) for one in held]  # noqa: B023 - called at once
         rows_of: dict[Tile, dict[int, Whole]] = {}
-        for at, world in enumerate(shown):
-            for tile, rows in _touched(world, z):
-                rows_of.setdefault(tile, {})[at] = rows
+        for at, one in enumerate(held):
+            for tile, rows in _touched(one.bounds, z):
+                rows_of.setdefault(tile, {})[at] = one.order[rows]
         for done, tile in enumerate(sorted(rows_of, key=tile_id), start=1):
-            parts = (_part(held[at], shown[at], rows, tile) for at, rows in rows_of[tile].items())
+            parts = [
+                mvt.part(held[at].layer, held[at].shapes, held[at].ids, rows, tile)
+                for at, rows in rows_of[tile].items()
+            ]
             if content := b"".join(parts):
                 yield tile, content
             if tell is not None:
                 tell(done, len(rows_of), f"z{z}")
 
 
-def _part(held: _Held, world: Objects, rows: Whole, tile: Tile) -> bytes:
-    there, kinds, commands = mvt.placed(world[rows], tile)
-    if not len(there):
-        return b""
-    chosen = rows[there]
-    return mvt.message(held.layer, held.order[chosen], held.ids[chosen], kinds, commands)
-
-
-def _touched(world: Objects, z: int) -> Iterator[tuple[Tile, Whole]]:
-    """Tiles that shapes may lie in, each with its rows in their order."""
-    bounds = shapely.bounds(world)
+def _touched(shares: Floats, z: int) -> Iterator[tuple[Tile, Whole]]:
+    """Tiles that shapes of such bounds may lie in, each with their rows in order."""
+    bounds = shares * float(EXTENT * 2**z)
     rows = np.flatnonzero(np.isfinite(bounds).all(axis=1))
     bounds = bounds[rows]
     last = 2**z - 1
@@ -166,7 +166,7 @@ def _touched(world: Objects, z: int) -> Iterator[tuple[Tile, Whole]]:
 
 def _bounds(held: list[_Held]) -> tuple[float, float, float, float]:
     """In degrees, of all layers; the whole world where there is nothing."""
-    boxes = np.concatenate([shapely.bounds(one.shares) for one in held] or [np.empty((0, 4))])
+    boxes = np.concatenate([one.bounds for one in held] or [np.empty((0, 4))])
     boxes = boxes[np.isfinite(boxes).all(axis=1)]
     if not len(boxes):
         return -180.0, -85.0, 180.0, 85.0

@@ -79,24 +79,24 @@ def encode(layers: Sequence[TileLayer], tile: Tile | tuple[int, int, int]) -> by
 
 def _layer(layer: TileLayer, tile: Tile) -> bytes:
     held, ids = checked(layer)
-    if not len(held):
-        return b""
-    order = ordered(layer, held, ids)
-    world = shapely.transform(held[order], lambda at: to_world(at, layer.crs) * scale(tile.z))
-    rows, kinds, commands = placed(simplified(world, tile.z), tile)
+    return part(layer, held, ids, ordered(layer, held, ids), tile)
+
+
+def part(layer: TileLayer, held: Objects, ids: Whole, rows: Whole, tile: Tile) -> bytes:
+    """One layer of a tile, from some of its rows in the order of `ordered`; none if they are not in the tile."""
     if not len(rows):
         return b""
-    chosen = order[rows]
-    return message(layer, chosen, ids[chosen], kinds, commands)
-
-
-def message(
-    layer: TileLayer, rows: Whole, ids: Whole, kinds: Sequence[int], commands: Sequence[bytes]
-) -> bytes:
-    """A layer of a tile from the rows in it, with their numbers and geometry."""
-    chosen = rows.tolist()
-    columns = {name: [values[row] for row in chosen] for name, values in layer.columns.items()}
-    return wire.layer(layer.name, extent=EXTENT, ids=ids, kinds=kinds, commands=commands, columns=columns)
+    factor = float(EXTENT * 2**tile.z)  # a power of two, so that zooms agree to the last bit
+    world = shapely.transform(held[rows], lambda at: to_world(at, layer.crs) * factor)
+    there, kinds, commands = placed(simplified(world, tile.z), tile)
+    if not len(there):
+        return b""
+    chosen = rows[there]
+    picked = chosen.tolist()
+    columns = {name: [values[row] for row in picked] for name, values in layer.columns.items()}
+    return wire.layer(
+        layer.name, extent=EXTENT, ids=ids[chosen], kinds=kinds, commands=commands, columns=columns
+    )
 
 
 def checked(layer: TileLayer) -> tuple[Objects, Whole]:
@@ -134,11 +134,6 @@ def ordered(layer: TileLayer, held: Objects, ids: Whole) -> Whole:
         return int(ids[row]), shape.get(row) or b"", told if row in shape else ""
 
     return np.array(sorted(range(len(ids)), key=key), dtype=np.int64)
-
-
-def scale(z: int) -> float:
-    """Units of a tile to the whole world, at a zoom: a power of two, so that zooms agree to the last bit."""
-    return float(EXTENT * 2**z)
 
 
 def simplified(world: Objects, z: int) -> Objects:
