@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from shapely import is_valid_reason as explain_validity
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy import ColumnElement, Table, and_, false, not_, or_, true
+from sqlalchemy import Column, ColumnElement, Table, and_, false, not_, or_, true
 from sqlalchemy.sql.elements import UnaryExpression
 
 from geo import schema
@@ -250,8 +250,10 @@ def token(sort: Sequence[str], values: Sequence[Value | None]) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def beyond(layer: str, table: Table, sort: Sequence[str], after: str) -> ColumnElement[bool]:
-    """Rows behind those of the page that gave this token.
+def beyond(layer: str, table: Table, sort: Sequence[str], after: str) -> list[ColumnElement[bool]]:
+    """Rows behind those of the page that gave this token, in parts that follow on one another.
+
+    Each part is a range that an index can find; all at once, joined by OR, they would be a scan.
 
     Raises
     ------
@@ -259,24 +261,25 @@ def beyond(layer: str, table: Table, sort: Sequence[str], after: str) -> ColumnE
         If the token is none, or of another order.
     """
     values = _values(layer, sort, after)
-    before: list[ColumnElement[bool]] = []
-    ways: list[ColumnElement[bool]] = []
-    signs = [name.startswith("-") for name in sort]
     names = keys(sort)
+    signs = [name.startswith("-") for name in sort]
     signs += [False] * (len(names) - len(signs))
+    equal: list[ColumnElement[bool]] = []
+    parts: list[ColumnElement[bool]] = []
     for name, value, down in zip(names, values, signs, strict=True):
         column = table.c[name]
-        ways.append(and_(*before, _greater(column, value, down=down)))
-        before.append(column.is_(None) if value is None else column == value)
-    return or_(*ways)
+        parts = [*(and_(*equal, greater) for greater in _greater(column, value, down=down)), *parts]
+        equal.append(column.is_(None) if value is None else column == value)
+    return parts
 
 
-def _greater(column: ColumnElement[Anything], value: Value | None, *, down: bool) -> ColumnElement[bool]:
+def _greater(column: Column[Anything], value: Value | None, *, down: bool) -> list[ColumnElement[bool]]:
+    """What comes behind a value of one column; an empty cell is the greatest."""
     if down:
-        return column.is_not(None) if value is None else column < value
+        return [column.is_not(None) if value is None else column < value]
     if value is None:
-        return false()
-    return column > value if column.primary_key else or_(column > value, column.is_(None))
+        return []
+    return [column > value] if column.primary_key else [column > value, column.is_(None)]
 
 
 def _values(layer: str, sort: Sequence[str], after: str) -> list[Value | None]:

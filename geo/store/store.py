@@ -12,7 +12,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from sqlalchemy import Connection, Engine, Table, and_, func, literal_column, select
+from sqlalchemy import Connection, Engine, Table, and_, func, literal_column, select, true
 from sqlalchemy.exc import DBAPIError
 
 from geo import schema, workspace
@@ -135,16 +135,18 @@ class Store:
         spatial = query.geometry and layer in GEOMETRIES
         names = [*shown, *(name for name in sorted_by if name not in shown)]
         statement = selected(self._backend, layer, table, names, shape=spatial).where(condition)
-        if query.after is not None:
-            statement = statement.where(sql.beyond(layer, table, query.sort, query.after))
-        statement = statement.order_by(*order).limit(query.limit + 1)
+        statement = statement.order_by(*order)
+        rest = [true()] if query.after is None else sql.beyond(layer, table, query.sort, query.after)
+        rows: list[Any] = []
         with self._backend.reading() as connection:
-            rows = connection.execute(statement).all()
+            for part in rest:
+                if len(rows) <= query.limit:
+                    more = statement.where(part).limit(query.limit + 1 - len(rows))
+                    rows += connection.execute(more).all()
             matched = self._matched(connection, layer, query, scope, len(rows), condition)
-        more = len(rows) > query.limit
-        rows = rows[: query.limit]
         after = None
-        if more:
+        if len(rows) > query.limit:
+            rows = rows[: query.limit]
             at = {name: number for number, name in enumerate([FID, *names])}
             after = sql.token(query.sort, [rows[-1][at[name]] for name in sql.keys(query.sort)])
         return Page(
@@ -480,7 +482,8 @@ class Store:
         if not spatial:
             return pd.DataFrame(data)
         shapes = workspace.simple(shapely.from_wkb(self._backend.wkb(list(held[-1]))))
-        return gpd.GeoDataFrame(data, geometry=shapes, crs=self.workspace.crs)
+        data["geometry"] = gpd.array.from_shapely(shapes, crs=self.workspace.crs)
+        return gpd.GeoDataFrame(data)
 
 
 def _columns(layer: str, wanted: Sequence[str] | None, scope: Scope) -> list[str]:
