@@ -32,7 +32,11 @@ def read_collection(layer: str, request: Request, store: StoreDep, caller: Calle
     return ogc.collection(store, layer_of(store, layer, caller.scope), base_of(request), reach(store))
 
 
-@router.get("/{layer}/queryables", responses=problems(404), response_class=JSONResponse)
+@router.get(
+    "/{layer}/queryables",
+    responses={**problems(404), 200: {"content": {ogc.SCHEMA: {}}}},
+    response_class=JSONResponse,
+)
 def read_queryables(layer: str, request: Request, store: StoreDep, caller: CallerDep) -> JSONResponse:
     """Columns a filter may name, as a JSON Schema."""
     known = layer_of(store, layer, caller.scope)

@@ -56,7 +56,7 @@ def read_conformance(caller: CallerDep) -> dict[str, list[str]]:  # noqa: ARG001
     return {"conformsTo": list(ogc.CONFORMANCE)}
 
 
-@router.get("/api", response_class=JSONResponse)
+@router.get("/api", responses={200: {"content": {ogc.OPENAPI: {}}}}, response_class=JSONResponse)
 def read_description(request: Request, caller: CallerDep) -> JSONResponse:  # noqa: ARG001 - who asks is known
     """The service in OpenAPI."""
     return JSONResponse(request.app.openapi(), media_type=ogc.OPENAPI)
