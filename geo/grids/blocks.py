@@ -285,12 +285,13 @@ def _kinds(  # noqa: PLR0913, PLR0917, all that is known of blocks
 
 def _crosses(mesh: Mesh, chord: Ints, barrier: Geometries) -> Bools:
     """Whether crossings of a strip cross a barrier, on a bridge too."""
-    wide = shapely.union_all(shapely.buffer(barrier, _DECK_M, quad_segs=2))
-    whole = shapely.get_parts(shapely.buffer(wide, 0.1 - _DECK_M, quad_segs=2))
+    # faces of one net, so their union is found by the edges they share
+    wide = shapely.buffer(shapely.coverage_union_all(barrier), _DECK_M, quad_segs=2)
+    whole = shapely.buffer(wide, 0.1 - _DECK_M, quad_segs=2)
     share = _SAMPLES[:, None, None]
     xy = places(mesh, chord[:, 0]) * (1 - share) + places(mesh, chord[:, 1]) * share
-    spots = np.asarray(shapely.points(xy.reshape(-1, 2)), dtype=object)
-    found: Bools = (holders(whole, spots).reshape(len(share), -1) != NOWHERE).any(axis=0)
+    shapely.prepare(whole)
+    found: Bools = shapely.intersects_xy(whole, xy[..., 0], xy[..., 1]).any(axis=0)
     return found
 
 
@@ -309,8 +310,8 @@ def _pairs(
     inner = sides[:, 0] != NOWHERE
     pair, at = np.unique(pair_number(sides[inner, 0], sides[inner, 1], count), return_inverse=True)
     total = np.bincount(at, weights=length[inner], minlength=len(pair))
-    natural_m = _by_kind(at, natural[inner], length[inner], len(pair), len(NATURAL))
-    barrier_m = _by_kind(at, barrier[inner], length[inner], len(pair), len(BARRIERS))
+    natural_m = by_kind(at, natural[inner], length[inner], len(pair), len(NATURAL))
+    barrier_m = by_kind(at, barrier[inner], length[inner], len(pair), len(BARRIERS))
     share = natural_m.sum(axis=1) / np.maximum(total, 1e-12)
     return (
         pair,
@@ -320,7 +321,8 @@ def _pairs(
     )
 
 
-def _by_kind(at: Ints, kind: Ints, length: Floats, rows: int, kinds: int) -> Floats:
+def by_kind(at: Ints, kind: Ints, length: Floats, rows: int, kinds: int) -> Floats:
+    """Length of each row along each kind; ``at`` is the row, ``kind`` the kind or NOWHERE of some lengths."""
     known = kind != NOWHERE
     place = at[known] * kinds + kind[known]
     total: Floats = np.bincount(place, weights=length[known], minlength=rows * kinds).astype(np.float64)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geo.grids.kernel import NEVER, Floats, Graph, Ints, compiled, distance
+from geo.grids.kernel import NEVER, Floats, Graph, Ints, compiled, distance, straight
 
 _COMPLETE = 3000  # nodes up to which lists hold everyone
 _CELLS = 2048  # sizes told apart in a knapsack; heavier ones are bounded by fractions
@@ -34,11 +34,13 @@ class Bound:
 def near_lists(graph: Graph, reach: float) -> tuple[Ints, Ints, Floats]:
     """For each node the nodes within reach, nearest first, as begin, nodes and distances."""
     n = len(graph.weight)
+    table, xy, sides, tolls = graph.table, graph.xy, graph.sides, graph.tolls
+    known = table.shape[0] > 0
     begin = np.zeros(n + 1, dtype=np.int64)
     for c in range(n):
         k = 0
         for i in range(n):
-            if distance(graph, i, c) <= reach:
+            if (table[i, c] if known else straight(xy, sides, tolls, i, c)) <= reach:
                 k += 1
         begin[c + 1] = begin[c] + k
     nodes = np.empty(begin[n], dtype=np.int64)
@@ -46,7 +48,7 @@ def near_lists(graph: Graph, reach: float) -> tuple[Ints, Ints, Floats]:
     for c in range(n):
         at = begin[c]
         for i in range(n):
-            d = distance(graph, i, c)
+            d = table[i, c] if known else straight(xy, sides, tolls, i, c)
             if d <= reach:
                 nodes[at] = i
                 away[at] = d
@@ -82,7 +84,8 @@ def cheapest_set(
     the least mass and the greatest price by weight, the others of ``steep``.
     """
     lower, upper = band
-    own = graph.weight[centre]
+    weight, mass = graph.weight, graph.mass
+    own = weight[centre]
     if own > upper:
         return NEVER, 0
     m = len(nodes)
@@ -102,42 +105,42 @@ def cheapest_set(
             beyond = min(beyond, away[k] * steep[1] - steep[2])
             break
         taken[k] = 0.0
-        value[k] = graph.mass[i] * away[k] - prices[i]
+        value[k] = mass[i] * away[k] - prices[i]
         if i == centre:
             base += value[k]
             taken[k] = 1.0
             met = True
         elif value[k] < 0:
-            if graph.weight[i] == 0:
+            if weight[i] == 0:
                 base += value[k]
                 taken[k] = 1.0
-            elif graph.weight[i] <= room:
+            elif weight[i] <= room:
                 gain_at[gains] = k
                 gains += 1
-                light += graph.weight[i]
-        elif graph.weight[i] > 0 and graph.weight[i] <= room:
+                light += weight[i]
+        elif weight[i] > 0 and weight[i] <= room:
             fill_at[fills] = k
-            ratio[fills] = value[k] / graph.weight[i]
+            ratio[fills] = value[k] / weight[i]
             if spare < lower:
                 cap = max(cap, ratio[fills])
             fills += 1
-            spare += graph.weight[i]
+            spare += weight[i]
     reach = min(room, light)
     whole = light <= room
     if whole or reach + 1 > _CELLS:
         # All that gain fit, or sizes are too fine for a table: by fractions, best first
         worth = np.empty(gains)
         for g in range(gains):
-            worth[g] = value[gain_at[g]] / graph.weight[nodes[gain_at[g]]]
+            worth[g] = value[gain_at[g]] / weight[nodes[gain_at[g]]]
         left = room
         for g in np.argsort(worth, kind="mergesort"):
             k = gain_at[g]
-            part = min(1.0, left / graph.weight[nodes[k]])
+            part = min(1.0, left / weight[nodes[k]])
             if part <= 0:
                 break
             base += part * value[k]
             taken[k] = part
-            left -= min(left, graph.weight[nodes[k]])
+            left -= min(left, weight[nodes[k]])
         lack = lower - (upper - left)
         if lack > 0:
             base += fill(graph, nodes, fill_at[:fills], ratio[:fills], value, lack, beyond, taken)
@@ -148,7 +151,7 @@ def cheapest_set(
     top = 0
     for g in range(gains):
         k = gain_at[g]
-        w = graph.weight[nodes[k]]
+        w = weight[nodes[k]]
         top = min(top + w, reach)
         for s in range(top, w - 1, -1):
             total = table[s - w] + value[k]
@@ -162,7 +165,7 @@ def cheapest_set(
     fill_cost = np.zeros(max(most_lack, 0) + 1)
     at, used = 0, 0
     for unit in range(1, len(fill_cost)):
-        while at < fills and used >= graph.weight[nodes[fill_at[order[at]]]]:
+        while at < fills and used >= weight[nodes[fill_at[order[at]]]]:
             at += 1
             used = 0
         if at < fills and ratio[order[at]] <= beyond:
@@ -183,7 +186,7 @@ def cheapest_set(
     for g in range(gains - 1, -1, -1):
         if chosen[g, s]:
             taken[gain_at[g]] = 1.0
-            s -= graph.weight[nodes[gain_at[g]]]
+            s -= weight[nodes[gain_at[g]]]
     lack = most_lack - best_s
     if lack > 0:
         fill(graph, nodes, fill_at[:fills], ratio[:fills], value, lack, beyond, taken)
@@ -202,15 +205,16 @@ def fill(
     taken: Floats,
 ) -> float:
     """Fill up a lack with the cheapest fractions of nodes."""
+    weight = graph.weight
     total, left = 0.0, float(lack)
     for f in np.argsort(ratio, kind="mergesort"):
         if left <= 0 or ratio[f] > beyond:
             break
         k = fill_at[f]
-        part = min(1.0, left / graph.weight[nodes[k]])
+        part = min(1.0, left / weight[nodes[k]])
         taken[k] = part
         total += part * value[k]
-        left -= part * graph.weight[nodes[k]]
+        left -= part * weight[nodes[k]]
     if left > 1e-9:
         total += left * beyond
     return total

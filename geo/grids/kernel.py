@@ -6,6 +6,9 @@ in time linear in the two parts it touches, and the size of the whole graph
 never enters.
 
 Everything random comes from one counter (splitmix64), so a seed says all.
+
+Loops work on arrays taken out of graph and state before them: to take one out
+counts a reference, and inside a loop that costs more than the work.
 """
 
 from collections.abc import Callable
@@ -82,16 +85,22 @@ def draw(state: npt.NDArray[np.uint64]) -> float:
     return float(z >> np.uint64(11)) / 9007199254740992.0
 
 
+@compiled
+def straight(xy: Floats, sides: Ints, tolls: Floats, i: int, j: int) -> float:
+    """From one node to another by their places: straight, plus the tolls of barriers between."""
+    total = np.hypot(xy[i, 0] - xy[j, 0], xy[i, 1] - xy[j, 1])
+    for side in range(sides.shape[1]):
+        if sides[i, side] != sides[j, side]:
+            total += tolls[side]
+    return float(total)
+
+
 @inlined
 def distance(graph: Graph, i: int, j: int) -> float:
     """From one node to another: given, or straight plus the tolls of barriers between."""
     if graph.table.shape[0] > 0:
         return float(graph.table[i, j])
-    total = np.hypot(graph.xy[i, 0] - graph.xy[j, 0], graph.xy[i, 1] - graph.xy[j, 1])
-    for side in range(graph.sides.shape[1]):
-        if graph.sides[i, side] != graph.sides[j, side]:
-            total += graph.tolls[side]
-    return float(total)
+    return float(straight(graph.xy, graph.sides, graph.tolls, i, j))
 
 
 @inlined
@@ -130,25 +139,39 @@ def unlink(state: State, v: int) -> None:
 
 
 @compiled
+def sum_from(graph: Graph, after: Ints, first: int, v: int) -> float:
+    """What nodes from ``first`` on in a part's list would cost with node ``v`` as centre."""
+    mass, table = graph.mass, graph.table
+    total = 0.0
+    i = first
+    if table.shape[0] > 0:
+        while i >= 0:
+            if mass[i] > 0:
+                total += mass[i] * table[i, v]
+            i = after[i]
+        return total
+    xy, sides, tolls = graph.xy, graph.sides, graph.tolls
+    while i >= 0:
+        if mass[i] > 0:
+            total += mass[i] * straight(xy, sides, tolls, i, v)
+        i = after[i]
+    return total
+
+
+@compiled
 def settle(graph: Graph, state: State, part: int) -> None:
     """Work out a part's size, sums and cost afresh."""
-    state.size[part] = 0
-    state.cost[part] = 0.0
-    least = NEVER
-    i = state.head[part]
+    sums, after, weight, first = state.sums, state.after, graph.weight, state.head[part]
+    least, size = NEVER, 0
+    i = first
     while i >= 0:
-        state.size[part] += graph.weight[i]
-        total = 0.0
-        j = state.head[part]
-        while j >= 0:
-            if graph.mass[j] > 0:
-                total += graph.mass[j] * distance(graph, j, i)
-            j = state.after[j]
-        state.sums[i] = total
+        size += weight[i]
+        total = sum_from(graph, after, first, i)
+        sums[i] = total
         least = min(least, total)
-        i = state.after[i]
-    if least < NEVER:
-        state.cost[part] = least
+        i = after[i]
+    state.size[part] = size
+    state.cost[part] = least if least < NEVER else 0.0
 
 
 @compiled
@@ -221,50 +244,52 @@ def moved(graph: Graph, state: State) -> float:
 @compiled
 def cut_between(graph: Graph, labels: Ints) -> float:
     """Price of all edges between parts."""
+    start, neighbour, cut = graph.start, graph.neighbour, graph.cut
     total = 0.0
     for v in range(len(labels)):
-        for e in range(graph.start[v], graph.start[v + 1]):
-            if graph.neighbour[e] > v and labels[graph.neighbour[e]] != labels[v]:
-                total += graph.cut[e]
+        for e in range(start[v], start[v + 1]):
+            if neighbour[e] > v and labels[neighbour[e]] != labels[v]:
+                total += cut[e]
     return total
 
 
 @compiled
 def holds_without(graph: Graph, state: State, v: int, extra: int, stack: Ints) -> bool:
     """Whether a node's part stays in one piece when it leaves (and ``extra``, or -1, comes)."""
-    part = state.label[v]
-    state.stamp[-1] += 2
-    seen, sought = state.stamp[-1], state.stamp[-1] - 1
+    label, stamp, start, neighbour = state.label, state.stamp, graph.start, graph.neighbour
+    part = label[v]
+    stamp[-1] += 2
+    seen, sought = stamp[-1], stamp[-1] - 1
     wanted = 0
     first = -1
-    for e in range(graph.start[v], graph.start[v + 1]):
-        u = graph.neighbour[e]
-        if state.label[u] == part and state.stamp[u] != sought:
-            state.stamp[u] = sought
+    for e in range(start[v], start[v + 1]):
+        u = neighbour[e]
+        if label[u] == part and stamp[u] != sought:
+            stamp[u] = sought
             wanted += 1
             first = u
     if extra >= 0:
-        state.stamp[extra] = sought
+        stamp[extra] = sought
         wanted += 1
         first = extra
     if wanted == 0:
         return False
     if wanted == 1:
         return extra < 0 or state.number[part] == 1
-    state.stamp[first] = seen
+    stamp[first] = seen
     wanted -= 1
     stack[0] = first
     top = 1
     while top > 0 and wanted > 0:
         top -= 1
         x = stack[top]
-        for e in range(graph.start[x], graph.start[x + 1]):
-            u = graph.neighbour[e]
-            if u == v or state.stamp[u] == seen or (state.label[u] != part and u != extra):
+        for e in range(start[x], start[x + 1]):
+            u = neighbour[e]
+            if u == v or stamp[u] == seen or (label[u] != part and u != extra):
                 continue
-            if state.stamp[u] == sought:
+            if stamp[u] == sought:
                 wanted -= 1
-            state.stamp[u] = seen
+            stamp[u] = seen
             stack[top] = u
             top += 1
     return wanted == 0
@@ -273,14 +298,15 @@ def holds_without(graph: Graph, state: State, v: int, extra: int, stack: Ints) -
 @compiled
 def price_change(graph: Graph, state: State, v: int, to: int) -> float:
     """What moving a node to a part changes in the price of cut edges and of leaving."""
+    label, start, neighbour, cut = state.label, graph.start, graph.neighbour, graph.cut
     change = 0.0
-    own = state.label[v]
-    for e in range(graph.start[v], graph.start[v + 1]):
-        other = state.label[graph.neighbour[e]]
+    own = label[v]
+    for e in range(start[v], start[v + 1]):
+        other = label[neighbour[e]]
         if other == own:
-            change += graph.cut[e]
+            change += cut[e]
         elif other == to:
-            change -= graph.cut[e]
+            change -= cut[e]
     if graph.stay[v] > 0:
         if graph.old[v] == state.home[own]:
             change += graph.stay[v]
@@ -301,45 +327,56 @@ def edge_price(graph: Graph, u: int, v: int) -> float:
 @compiled
 def sum_to(graph: Graph, state: State, part: int, v: int) -> float:
     """What a part would cost with node ``v`` as centre."""
-    total = 0.0
-    i = state.head[part]
-    while i >= 0:
-        if graph.mass[i] > 0:
-            total += graph.mass[i] * distance(graph, i, v)
-        i = state.after[i]
-    return total
+    return sum_from(graph, state.after, state.head[part], v)
 
 
 @compiled
 def middle(state: State, part: int) -> int:
     """The centre of a part."""
+    sums, after = state.sums, state.after
     i = state.head[part]
     best = i
     while i >= 0:
-        if state.sums[i] < state.sums[best]:
+        if sums[i] < sums[best]:
             best = i
-        i = state.after[i]
+        i = after[i]
     return int(best)
 
 
 @compiled
 def cost_after(graph: Graph, state: State, part: int, leaves: int, comes: int, as_centre: float) -> float:
     """Cost of a part when one node leaves and another comes (-1 for neither)."""
-    out_mass = graph.mass[leaves] if leaves >= 0 else 0.0
-    in_mass = graph.mass[comes] if comes >= 0 else 0.0
+    mass, sums, after, table = graph.mass, state.sums, state.after, graph.table
+    xy, sides, tolls = graph.xy, graph.sides, graph.tolls
+    out_mass = mass[leaves] if leaves >= 0 else 0.0
+    in_mass = mass[comes] if comes >= 0 else 0.0
+    known = table.shape[0] > 0
     least = NEVER
     if comes >= 0:
-        least = as_centre - (out_mass * distance(graph, leaves, comes) if out_mass > 0 else 0.0)
+        least = as_centre
+        if out_mass > 0:
+            least -= out_mass * (table[leaves, comes] if known else straight(xy, sides, tolls, leaves, comes))
     c = state.head[part]
+    if known:
+        while c >= 0:
+            if c != leaves:
+                total = sums[c]
+                if out_mass > 0:
+                    total -= out_mass * table[leaves, c]
+                if in_mass > 0:
+                    total += in_mass * table[comes, c]
+                least = min(least, total)
+            c = after[c]
+        return least
     while c >= 0:
         if c != leaves:
-            total = state.sums[c]
+            total = sums[c]
             if out_mass > 0:
-                total -= out_mass * distance(graph, leaves, c)
+                total -= out_mass * straight(xy, sides, tolls, leaves, c)
             if in_mass > 0:
-                total += in_mass * distance(graph, comes, c)
+                total += in_mass * straight(xy, sides, tolls, comes, c)
             least = min(least, total)
-        c = state.after[c]
+        c = after[c]
     return least
 
 
@@ -347,7 +384,9 @@ def cost_after(graph: Graph, state: State, part: int, leaves: int, comes: int, a
 def move(graph: Graph, state: State, v: int, to: int) -> None:
     """Move a node; sums of both parts follow."""
     own = state.label[v]
-    mass = graph.mass[v]
+    mass, table, sums, after = graph.mass[v], graph.table, state.sums, state.after
+    xy, sides, tolls = graph.xy, graph.sides, graph.tolls
+    known = table.shape[0] > 0
     fresh = sum_to(graph, state, to, v)
     unlink(state, v)
     for part, sign in ((own, -1.0), (to, 1.0)):
@@ -355,11 +394,12 @@ def move(graph: Graph, state: State, v: int, to: int) -> None:
         c = state.head[part]
         while c >= 0:
             if mass > 0:
-                state.sums[c] += sign * mass * distance(graph, v, c)
-            least = min(least, state.sums[c])
-            c = state.after[c]
+                away = table[v, c] if known else straight(xy, sides, tolls, v, c)
+                sums[c] += sign * mass * away
+            least = min(least, sums[c])
+            c = after[c]
         state.cost[part] = least if least < NEVER else 0.0
-    state.sums[v] = fresh
+    sums[v] = fresh
     state.cost[to] = min(state.cost[to], fresh) if state.number[to] > 0 else fresh
     state.size[own] -= graph.weight[v]
     state.size[to] += graph.weight[v]
@@ -379,42 +419,56 @@ def note(trail: Ints, v: int, part: int) -> None:
 
 
 @compiled
-def transfers(graph: Graph, state: State, a: int, lower: int, upper: int, work: Ints, trail: Ints) -> bool:
-    """Give nodes of one part to neighbours as long as that is better; whether any was."""
+def transfers(
+    graph: Graph, state: State, a: int, lower: int, upper: int, work: Ints, trail: Ints, priced: bool
+) -> bool:
+    """Give nodes of one part to neighbours as long as that is better; whether any was.
+
+    ``priced`` says whether cut edges or leaving cost anything.
+    """
+    none = int(np.int64(-1))  # a literal would have what it is given to compiled once more
     members, stack = work[0], work[1]
+    label, size, cost, number, after = state.label, state.size, state.cost, state.number, state.after
+    start, neighbour, weights = graph.start, graph.neighbour, graph.weight
     k = 0
     i = state.head[a]
     while i >= 0:
         members[k] = i
         k += 1
-        i = state.after[i]
+        i = after[i]
     any_done = False
     for at in range(k):
+        if number[a] < 2:
+            break
         v = members[at]
-        weight = graph.weight[v]
-        best_to, best_misses, best_change = -1, 0, -EPS
+        weight = weights[v]
+        best_to, best_misses, best_change = none, 0, -EPS
         leaving = -1.0
-        for e in range(graph.start[v], graph.start[v + 1]):
-            b = state.label[graph.neighbour[e]]
-            if b in (a, best_to) or state.number[a] < 2:
+        for e in range(start[v], start[v + 1]):
+            b = label[neighbour[e]]
+            if b in (a, best_to):
                 continue
             misses = (
-                outside(state.size[a] - weight, lower, upper)
-                + outside(state.size[b] + weight, lower, upper)
-                - outside(state.size[a], lower, upper)
-                - outside(state.size[b], lower, upper)
+                outside(size[a] - weight, lower, upper)
+                + outside(size[b] + weight, lower, upper)
+                - outside(size[a], lower, upper)
+                - outside(size[b], lower, upper)
             )
             if misses > best_misses:
                 continue
             if leaving < 0:
-                leaving = cost_after(graph, state, a, v, -1, 0.0)
-            change = leaving - state.cost[a] - state.cost[b] + price_change(graph, state, v, b)
-            if misses == best_misses and change >= best_change:
+                leaving = cost_after(graph, state, a, v, none, 0.0)
+            change = leaving - cost[a] - cost[b]
+            if priced:
+                change += price_change(graph, state, v, b)
+            as_centre = sum_to(graph, state, b, v)
+            # cheaper than this the other part cannot become
+            if misses == best_misses and change + min(cost[b], as_centre) >= best_change:
                 continue
-            change += cost_after(graph, state, b, -1, v, sum_to(graph, state, b, v))
+            change += cost_after(graph, state, b, none, v, as_centre)
             if misses < best_misses or change < best_change:
                 best_to, best_misses, best_change = b, misses, change
-        if best_to >= 0 and holds_without(graph, state, v, -1, stack):
+        if best_to >= 0 and holds_without(graph, state, v, none, stack):
             note(trail, v, a)
             move(graph, state, v, best_to)
             any_done = True
@@ -422,63 +476,93 @@ def transfers(graph: Graph, state: State, a: int, lower: int, upper: int, work: 
 
 
 @compiled
-def swaps(graph: Graph, state: State, a: int, lower: int, upper: int, work: Ints, trail: Ints) -> bool:
-    """Exchange one node of a part for one of a neighbour if that is better; whether one was."""
+def swaps(
+    graph: Graph, state: State, a: int, lower: int, upper: int, work: Ints, trail: Ints, priced: bool
+) -> bool:
+    """Exchange nodes of a part for ones of its neighbours, one for one, as long as that is better.
+
+    Whether any was; ``priced`` says whether cut edges or leaving cost anything.
+    """
     ours, theirs, stack = work[0], work[2], work[1]
-    k = 0
+    label, stamp, size, cost, after = state.label, state.stamp, state.size, state.cost, state.after
+    start, neighbour, weight, mass, table = (
+        graph.start,
+        graph.neighbour,
+        graph.weight,
+        graph.mass,
+        graph.table,
+    )
+    xy, sides, tolls = graph.xy, graph.sides, graph.tolls
+    known = table.shape[0] > 0
+    # border nodes on both sides
+    stamp[-1] += 1
+    mark = stamp[-1]
+    k, m = 0, 0
     i = state.head[a]
     while i >= 0:
-        ours[k] = i
-        k += 1
-        i = state.after[i]
-    # their border nodes: neighbours of ours
-    state.stamp[-1] += 1
-    mark = state.stamp[-1]
-    m = 0
-    for at in range(k):
-        for e in range(graph.start[ours[at]], graph.start[ours[at] + 1]):
-            v = graph.neighbour[e]
-            if state.label[v] != a and state.stamp[v] != mark:
-                state.stamp[v] = mark
-                theirs[m] = v
-                m += 1
+        on_border = False
+        for e in range(start[i], start[i + 1]):
+            v = neighbour[e]
+            if label[v] != a:
+                on_border = True
+                if stamp[v] != mark:
+                    stamp[v] = mark
+                    theirs[m] = v
+                    m += 1
+        if on_border:
+            ours[k] = i
+            k += 1
+        i = after[i]
     heart = middle(state, a)
+    any_done = False
+    other_heart, b = -1, -1
     for at in range(m):
         v = theirs[at]
-        b = state.label[v]
-        other_heart = middle(state, b)
-        v_moves = graph.mass[v] * (distance(graph, v, heart) - distance(graph, v, other_heart))
-        promising = NEARLY * (state.cost[a] + state.cost[b])
+        if label[v] == a:
+            continue
+        if label[v] != b or other_heart < 0:
+            b = label[v]
+            other_heart = middle(state, b)
+        v_moves = mass[v] * (
+            table[v, heart] - table[v, other_heart]
+            if known
+            else straight(xy, sides, tolls, v, heart) - straight(xy, sides, tolls, v, other_heart)
+        )
+        promising = NEARLY * (cost[a] + cost[b])
+        out_now = outside(size[a], lower, upper) + outside(size[b], lower, upper)
         into_a = -1.0
         for other in range(k):
             u = ours[other]
+            shift = weight[v] - weight[u]
+            misses = outside(size[a] + shift, lower, upper) + outside(size[b] - shift, lower, upper) - out_now
+            if misses > 0:
+                continue
+            u_moves = mass[u] * (
+                table[u, other_heart] - table[u, heart]
+                if known
+                else straight(xy, sides, tolls, u, other_heart) - straight(xy, sides, tolls, u, heart)
+            )
+            if misses == 0 and not priced and u_moves + v_moves >= promising:
+                continue
             touches = False
-            for e in range(graph.start[u], graph.start[u + 1]):
-                if state.label[graph.neighbour[e]] == b:
+            for e in range(start[u], start[u + 1]):
+                if label[neighbour[e]] == b:
                     touches = True
                     break
             if not touches:
                 continue
-            shift = graph.weight[v] - graph.weight[u]
-            misses = (
-                outside(state.size[a] + shift, lower, upper)
-                + outside(state.size[b] - shift, lower, upper)
-                - outside(state.size[a], lower, upper)
-                - outside(state.size[b], lower, upper)
-            )
-            if misses > 0:
-                continue
-            price = (
-                price_change(graph, state, u, b)
-                + price_change(graph, state, v, a)
-                + 2 * edge_price(graph, u, v)
-            )
-            u_moves = graph.mass[u] * (distance(graph, u, other_heart) - distance(graph, u, heart))
-            if misses == 0 and u_moves + v_moves + price >= promising:
-                continue
+            price = 0.0
+            if priced:
+                price = (
+                    price_change(graph, state, u, b)
+                    + price_change(graph, state, v, a)
+                    + 2 * edge_price(graph, u, v)
+                )
+                if misses == 0 and u_moves + v_moves + price >= promising:
+                    continue
             if into_a < 0:
                 into_a = sum_to(graph, state, a, v)
-            change = price + cost_after(graph, state, a, u, v, into_a) - state.cost[a] - state.cost[b]
+            change = price + cost_after(graph, state, a, u, v, into_a) - cost[a] - cost[b]
             if misses == 0 and change >= -EPS:
                 continue
             change += cost_after(graph, state, b, v, u, sum_to(graph, state, b, u))
@@ -490,12 +574,17 @@ def swaps(graph: Graph, state: State, a: int, lower: int, upper: int, work: Ints
             note(trail, v, b)
             move(graph, state, u, b)
             move(graph, state, v, a)
-            return True
-    return False
+            ours[other] = v
+            any_done = True
+            heart, other_heart = middle(state, a), -1
+            break
+    return any_done
 
 
 @compiled
-def improve(graph: Graph, state: State, lower: int, upper: int, work: Ints, trail: Ints) -> None:
+def improve(
+    graph: Graph, state: State, lower: int, upper: int, work: Ints, trail: Ints, priced: bool
+) -> None:
     """Transfers, then swaps, among parts marked dirty, until none helps."""
     parts = len(state.head)
     busy = True
@@ -504,8 +593,8 @@ def improve(graph: Graph, state: State, lower: int, upper: int, work: Ints, trai
         for a in range(parts):
             while state.dirty[a] == 1 and state.number[a] > 0:
                 state.dirty[a] = 0
-                if transfers(graph, state, a, lower, upper, work, trail):
+                if transfers(graph, state, a, lower, upper, work, trail, priced):
                     state.dirty[a] = 1
                     busy = True
-                elif swaps(graph, state, a, lower, upper, work, trail):
+                elif swaps(graph, state, a, lower, upper, work, trail, priced):
                     busy = True

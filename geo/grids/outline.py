@@ -1,10 +1,11 @@
 """Outlines of grids: the units of each as one polygon, proved to tile the village.
 
 Units share their vertices, so a grid is their union and nothing is rounded.
-Whether grids cover the village once and only once is then counted in areas,
-for a test of edges alone does not see a gap.
+Whether grids cover the village once and only once is then proved by their sides
+against the village's own border, or counted in areas where sides do not pair.
 """
 
+import itertools
 from typing import TYPE_CHECKING, Final
 
 import geopandas as gpd
@@ -105,9 +106,11 @@ def require_tiling(shapes: npt.NDArray[np.object_], village: npt.NDArray[np.obje
         at = int(np.argmin(sound))
         why = shapely.is_valid_reason(shapes[at])
         raise BalanceError(f"第 {at} 个网格不是一整片土地（{shapes[at].geom_type}，{why}）")
-    land = shapely.union_all(village)
-    covered = shapely.union_all(shapes)
+    land = village[0] if len(village) == 1 else shapely.union_all(village)
     whole = shapely.area(land)
+    if _off_line(shapes, land) <= TOLERANCE * whole:
+        return
+    covered = shapely.union_all(shapes)
     shares = {
         "重叠": abs(shapely.area(shapes).sum() - shapely.area(covered)),
         "未覆盖": shapely.area(shapely.difference(land, covered)),
@@ -116,6 +119,51 @@ def require_tiling(shapes: npt.NDArray[np.object_], village: npt.NDArray[np.obje
     for what, area in shares.items():
         if area > TOLERANCE * whole:
             raise BalanceError(f"网格没有铺满全村：{what} {area:.6f} m²（全村 {whole:.2f} m²）")
+
+
+def _off_line(shapes: npt.NDArray[np.object_], land: shapely.Geometry) -> float:
+    """Area between the outer border of polygons and that of the land, where polygons pair edge by edge; else infinite.
+
+    Proved without an overlay: each side of a polygon is a side of another, the other way round, or a
+    part of the outer border. Sides that go both ways say nothing of where land is, so what is left says
+    all: if it is the land's own border, with points in between that lie off its line by an area to be
+    counted, the polygons cover the land once and nothing beside it.
+    """
+    xy, ring = shapely.get_coordinates(shapely.get_rings(shapely.orient_polygons(shapes)), return_index=True)
+    same = ring[1:] == ring[:-1]
+    number = np.unique(xy[:, 0] + 1j * xy[:, 1], return_inverse=True)[1]
+    start, end = number[:-1][same], number[1:][same]
+    size = int(number.max(initial=0)) + 1
+    there, back = start * size + end, end * size + start
+    if len(np.unique(there)) < len(there):
+        return np.inf  # two polygons on the same side of a line
+    outer = np.flatnonzero(~np.isin(there, back))
+    place = np.empty((size, 2))
+    place[number] = xy
+    after = np.full(size, -1)
+    after[start[outer]] = end[outer]
+    if len(np.unique(start[outer])) < len(outer):
+        return np.inf  # the border meets itself in a point: which way it goes on is not told
+    total, used = 0.0, 0
+    corners, ring = shapely.get_coordinates(
+        shapely.get_rings(shapely.orient_polygons(shapely.get_parts(land))), return_index=True
+    )
+    known = {tuple(at): k for k, at in zip(start[outer].tolist(), place[start[outer]].tolist(), strict=True)}
+    for own in np.split(corners, np.flatnonzero(np.diff(ring)) + 1):
+        walk = [known.get(tuple(at), -1) for at in own.tolist()]
+        for a, b in itertools.pairwise(walk):
+            if a < 0 or b < 0:
+                return np.inf
+            here = a
+            while here != b:
+                then = int(after[here])
+                used += 1
+                if then < 0 or used > len(outer):
+                    return np.inf
+                one, two = place[here] - place[a], place[then] - place[a]
+                total += abs(one[0] * two[1] - one[1] * two[0]) / 2
+                here = then
+    return total if used == len(outer) else np.inf
 
 
 def _checked(labels: npt.ArrayLike, n: int) -> Ints:

@@ -19,13 +19,13 @@ from geo.grids.kernel import (
     Ints,
     State,
     compiled,
-    distance,
     draw,
     inherit,
     link,
     note,
     outside,
     settle,
+    straight,
     unlink,
 )
 
@@ -43,10 +43,13 @@ def spanning_tree(
     ``place`` is n scratch.
     """
     m = len(nodes)
+    begins, neighbour, cut, table = graph.start, graph.neighbour, graph.cut, graph.table
+    xy, sides, tolls = graph.xy, graph.sides, graph.tolls
+    known = table.shape[0] > 0
     edges = 0
     for k in range(m):
         place[nodes[k]] = k
-        edges += graph.start[nodes[k] + 1] - graph.start[nodes[k]]
+        edges += begins[nodes[k] + 1] - begins[nodes[k]]
     ends = np.empty((edges, 2), dtype=np.int64)
     length = np.empty(edges)
     shaken = np.empty(edges)
@@ -54,15 +57,15 @@ def spanning_tree(
     count = 0
     for k in range(m):
         v = nodes[k]
-        for e in range(graph.start[v], graph.start[v + 1]):
-            u = graph.neighbour[e]
+        for e in range(begins[v], begins[v + 1]):
+            u = neighbour[e]
             if u > v and place[u] >= 0:
                 ends[count, 0] = k
                 ends[count, 1] = place[u]
-                length[count] = distance(graph, v, u)
-                price[count] = graph.cut[e]
-                shaken[count] = (length[count] + graph.cut[e]) * (1.0 + spread * draw(state.random))
-                if spread > 0 and length[count] + graph.cut[e] == 0:
+                length[count] = table[v, u] if known else straight(xy, sides, tolls, v, u)
+                price[count] = cut[e]
+                shaken[count] = (length[count] + cut[e]) * (1.0 + spread * draw(state.random))
+                if spread > 0 and length[count] + cut[e] == 0:
                     shaken[count] = -draw(state.random)
                 count += 1
     for k in range(m):
@@ -157,30 +160,36 @@ def cut_tree(
     grain = most // cells + 1
     slots = most // grain + 1
     typical = max((lower + upper) / 2.0, 1.0)
-    value = np.full((m, ks, slots), NEVER)
-    exact = np.zeros((m, ks, slots), dtype=np.int64)
-    from_k = np.full(
-        (m, ks, slots), -1, dtype=np.int32
-    )  # beside each child: the parent's own state before it
-    from_s = np.zeros((m, ks, slots), dtype=np.int32)
-    child_s = np.full((m, ks, slots), -1, dtype=np.int32)  # the child's slot, -1 if cut off
+    value = np.empty((m, ks, slots))
+    exact = np.empty((m, ks, slots), dtype=np.int64)
+    from_k = np.empty((m, ks, slots), dtype=np.int32)  # beside each child: the parent's own state before it
+    from_s = np.empty((m, ks, slots), dtype=np.int32)
+    child_s = np.empty((m, ks, slots), dtype=np.int32)  # the child's slot, -1 if cut off
     closing = np.full((m, ks), NEVER)
     closing_s = np.full((m, ks), -1, dtype=np.int32)
+    # states that can be: first and last slot for each number of closed parts
+    first = np.full((m, ks), slots, dtype=np.int64)
+    last_s = np.full((m, ks), -1, dtype=np.int64)
     below = np.zeros(m, dtype=np.int64)
     reach = np.ones(m, dtype=np.int64)
+    whole = 0
     for v in range(m):
         if weight[v] <= most:
-            value[v, 0, weight[v] // grain] = 0.0
-            exact[v, 0, weight[v] // grain] = weight[v]
+            s = weight[v] // grain
+            value[v, 0, s] = 0.0
+            exact[v, 0, s] = weight[v]
+            first[v, 0] = last_s[v, 0] = s
         below[v] = weight[v]
+        whole += weight[v]
     fresh = np.empty((ks, slots))
     fresh_exact = np.empty((ks, slots), dtype=np.int64)
+    least = np.zeros(ks, dtype=np.int64)  # open sizes from which the rest can still be cut in the band
+    greatest = np.full(ks, most, dtype=np.int64)
     for at in range(m - 1, -1, -1):
         c = order[at]
         top_k = min(ks, reach[c])
-        top_s = min(most, below[c]) // grain + 1
         for k in range(top_k):
-            for s in range(top_s):
+            for s in range(first[c, k], last_s[c, k] + 1):
                 if value[c, k, s] < NEVER:
                     total = value[c, k, s] + price + _FAR * outside(exact[c, k, s], lower, upper)
                     if (most > upper or total < _FAR) and total < closing[c, k]:
@@ -189,10 +198,21 @@ def cut_tree(
         v = parent[c]
         if v < 0:
             continue
-        v_k, v_s = min(ks, reach[v]), min(most, below[v]) // grain + 1
-        fresh[:] = NEVER
+        for k in range(top_k):
+            for s in range(first[c, k], last_s[c, k] + 1):
+                if value[c, k, s] < NEVER:
+                    joined = exact[c, k, s]
+                    value[c, k, s] += way[c] * min(float(joined), max(typical - joined, 0.0))
+        v_k = min(ks, reach[v])
+        both_k = min(ks, reach[v] + reach[c])
+        fresh[:both_k] = NEVER
+        if counted and most == upper:
+            rest = whole - below[v] - below[c]
+            for k in range(both_k):
+                least[k] = max(0, (parts - k) * lower - rest)
+                greatest[k] = min(most, (parts - k) * upper - rest)
         for k in range(v_k):
-            for s in range(v_s):
+            for s in range(first[v, k], last_s[v, k] + 1):
                 base = value[v, k, s]
                 if base >= NEVER:
                     continue
@@ -200,35 +220,45 @@ def cut_tree(
                 for j in range(top_k):
                     # the child's part ends here
                     k_new = k + j + 1 if counted else 0
-                    if k_new < ks and base + closing[c, j] + apart[c] < fresh[k_new, s]:
-                        fresh[k_new, s] = base + closing[c, j] + apart[c]
-                        fresh_exact[k_new, s] = size
-                        from_k[c, k_new, s], from_s[c, k_new, s], child_s[c, k_new, s] = k, s, -1
+                    if k_new < ks and closing[c, j] < NEVER and least[k_new] <= size <= greatest[k_new]:
+                        total = base + closing[c, j] + apart[c]
+                        if total < fresh[k_new, s]:
+                            fresh[k_new, s] = total
+                            fresh_exact[k_new, s] = size
+                            from_k[c, k_new, s], from_s[c, k_new, s], child_s[c, k_new, s] = k, s, -1
                     k_new = k + j if counted else 0
                     if k_new >= ks:
                         break
-                    for t in range(top_s):
+                    begin = max(first[c, j], (least[k_new] - size) // grain)
+                    for t in range(begin, last_s[c, j] + 1):
                         if value[c, j, t] >= NEVER:
                             continue
-                        joined = exact[c, j, t]
-                        if size + joined > most:
+                        both = size + exact[c, j, t]
+                        if both > greatest[k_new]:
                             break
-                        s_new = (size + joined) // grain
-                        total = (
-                            base + value[c, j, t] + way[c] * min(float(joined), max(typical - joined, 0.0))
-                        )
+                        if both < least[k_new]:
+                            continue
+                        s_new = both // grain
+                        total = base + value[c, j, t]
                         if total < fresh[k_new, s_new]:
                             fresh[k_new, s_new] = total
-                            fresh_exact[k_new, s_new] = size + joined
+                            fresh_exact[k_new, s_new] = both
                             from_k[c, k_new, s_new], from_s[c, k_new, s_new], child_s[c, k_new, s_new] = (
                                 k,
                                 s,
                                 t,
                             )
-        value[v] = fresh
-        exact[v] = fresh_exact
         below[v] += below[c]
         reach[v] += reach[c]
+        top_s = min(most, below[v]) // grain
+        for k in range(both_k):
+            first[v, k], last_s[v, k] = slots, -1
+            for s in range(top_s + 1):
+                if fresh[k, s] < NEVER:
+                    first[v, k] = min(first[v, k], s)
+                    last_s[v, k] = s
+                    exact[v, k, s] = fresh_exact[k, s]
+                value[v, k, s] = fresh[k, s]
     labels = np.zeros(m, dtype=np.int64)
     root = order[0]
     last = parts - 1 if counted else 0
@@ -281,14 +311,15 @@ def divide(
         if state.number[part] > 0:
             misses += outside(state.size[part], lower, upper)
     nodes = np.empty(m, dtype=np.int64)
+    weights, after = graph.weight, state.after
     k = 0
     for part in region:
         i = state.head[part]
         while i >= 0:
             nodes[k] = i
-            heaviest = max(heaviest, graph.weight[i])
+            heaviest = max(heaviest, weights[i])
             k += 1
-            i = state.after[i]
+            i = after[i]
     nodes.sort()
     if m < wanted:
         return False

@@ -6,6 +6,7 @@ group borders counted as detours. So units that hang together in the graph are
 one piece of land, and the units tile the village to the last vertex.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -27,7 +28,7 @@ from geo.errors import (
     MissingDatumError,
 )
 from geo.findings import findings, joined
-from geo.grids.blocks import BARRIERS, NATURAL, Blocks, blocks_of
+from geo.grids.blocks import BARRIERS, NATURAL, Blocks, blocks_of, by_kind, pair_number
 from geo.grids.cells import Cells, cells_of
 from geo.grids.gather import Gathered, barrier_between, gathered, natural_between, outlines
 from geo.grids.graph import TABLE_NODES
@@ -406,36 +407,29 @@ def _borders(mesh: Mesh, blocks: Blocks, cells: Cells, unit: Ints) -> pd.DataFra
     inner = np.flatnonzero(sides[:, 0] != NOWHERE)
     inner = inner[unit[sides[inner, 0]] != unit[sides[inner, 1]]]
     one, two = cells.block[sides[inner]].T
-    natural = np.append([*NATURAL], "")[natural_between(blocks, one, two)]
-    barrier = np.append([*BARRIERS], "")[barrier_between(blocks, one, two)]
-    pair = np.sort(unit[sides[inner]], axis=1)
-    rows = pd.DataFrame(
+    n = int(unit.max(initial=-1)) + 1
+    a, b = unit[sides[inner]].T
+    pair, at = np.unique(pair_number(a, b, n), return_inverse=True)
+    length = lengths(mesh, cells.faces.net)[inner]
+    total = np.bincount(at, weights=length, minlength=len(pair)).astype(np.float64)
+    natural = by_kind(at, natural_between(blocks, one, two), length, len(pair), len(NATURAL))
+    barrier = by_kind(at, barrier_between(blocks, one, two), length, len(pair), len(BARRIERS))
+    return pd.DataFrame(
         {
-            "a": pair[:, 0],
-            "b": pair[:, 1],
-            "length_m": lengths(mesh, cells.faces.net)[inner],
-            "natural": natural,
-            "barrier": barrier,
+            "a": pair // n if n else pair,
+            "b": pair % n if n else pair,
+            "length_m": total,
+            "natural": _longest(natural, NATURAL, total),
+            "natural_m": natural.sum(axis=1),
+            "barrier": _longest(barrier, BARRIERS, total),
         }
-    )
-    keys = ["a", "b"]
-    out = rows.groupby(keys)["length_m"].sum().to_frame()
-    out["natural"] = _longest(rows, "natural", out["length_m"])
-    out["natural_m"] = rows[rows["natural"] != ""].groupby(keys)["length_m"].sum()
-    out["natural_m"] = out["natural_m"].fillna(0.0)
-    out["barrier"] = _longest(rows, "barrier", out["length_m"])
-    return out.reset_index().astype({"natural": "str", "barrier": "str"})
+    ).astype({"natural": "str", "barrier": "str"})
 
 
-def _longest(rows: pd.DataFrame, column: str, total: "pd.Series[float]") -> "pd.Series[str]":
+def _longest(by_kind: Floats, names: Sequence[str], total: Floats) -> Objects:
     """Of the kinds along each border the longest, if all together are the greater part of it; else ''."""
-    by_kind = rows[rows[column] != ""].groupby(["a", "b", column])["length_m"].sum().reset_index()
-    by_kind["all"] = by_kind.groupby(["a", "b"])["length_m"].transform("sum")
-    order = np.lexsort((by_kind[column], -by_kind["length_m"], by_kind["b"], by_kind["a"]))
-    first = by_kind.iloc[order].drop_duplicates(["a", "b"]).set_index(["a", "b"])
-    most = first["all"] > total.reindex(first.index) / 2
-    kind: pd.Series[str] = first[column].where(most, "").reindex(total.index).fillna("")
-    return kind
+    most = by_kind.argmax(axis=1) if len(by_kind) else np.empty(0, dtype=np.int64)
+    return np.where(by_kind.sum(axis=1) > total / 2, np.array([*names], dtype=object)[most], "")
 
 
 def _matrix(borders: pd.DataFrame, count: int) -> "scipy.sparse.csr_array[np.float64]":

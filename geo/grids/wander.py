@@ -30,12 +30,15 @@ from geo.grids.kernel import (
 )
 from geo.grids.trees import divide
 
+_WIDEST = 8  # parts divided anew at once
+
 
 @compiled
 def grow(graph: Graph, seeds: Ints, bias: Floats) -> Ints:
     """Each node to a seed, nearest first and less its bias, always next to its own part."""
     n = len(graph.weight)
     labels = np.full(n, -1, dtype=np.int64)
+    start, neighbour = graph.start, graph.neighbour
     heap = [(-1.0, np.int64(0), np.int64(0))]
     heap.pop()
     for k in range(len(seeds)):
@@ -45,8 +48,8 @@ def grow(graph: Graph, seeds: Ints, bias: Floats) -> Ints:
         if labels[v] >= 0:
             continue
         labels[v] = part
-        for e in range(graph.start[v], graph.start[v + 1]):
-            u = graph.neighbour[e]
+        for e in range(start[v], start[v + 1]):
+            u = neighbour[e]
             if labels[u] < 0:
                 heapq.heappush(heap, (distance(graph, u, seeds[part]) + bias[part], u, np.int64(part)))
     return labels
@@ -115,27 +118,28 @@ def remember(state: State, pool: Pool, part: int, lower: int, upper: int) -> Non
     if state.number[part] == 0 or outside(state.size[part], lower, upper) > 0:
         return
     key = np.uint64(0)
+    sign, after, table, pooled = pool.sign, state.after, pool.table, pool.nodes
     i = state.head[part]
     while i >= 0:
-        key += pool.sign[i]
-        i = state.after[i]
+        key += sign[i]
+        i = after[i]
     key |= np.uint64(1)
-    slots = np.uint64(len(pool.table))
+    slots = np.uint64(len(table))
     at = key % slots
-    while pool.table[at] != 0:
-        if pool.table[at] == key:
+    while table[at] != 0:
+        if table[at] == key:
             return
         at = (at + np.uint64(1)) % slots
     k = pool.begin[0]
     end = pool.begin[k + 1]
     if k + 2 >= len(pool.begin) or end + state.number[part] > len(pool.nodes):
         return
-    pool.table[at] = key
+    table[at] = key
     i = state.head[part]
     while i >= 0:
-        pool.nodes[end] = i
+        pooled[end] = i
         end += 1
-        i = state.after[i]
+        i = after[i]
     pool.begin[0] = k + 1
     pool.begin[k + 2] = end
 
@@ -143,12 +147,13 @@ def remember(state: State, pool: Pool, part: int, lower: int, upper: int) -> Non
 @compiled
 def neighbours(graph: Graph, state: State, region: Ints, used: int) -> int:
     """A part next to those in a region, at random; -1 if there is none."""
+    label, after, start, neighbour = state.label, state.after, graph.start, graph.neighbour
     found, pick = 0, -1
     for at in range(used):
         v = state.head[region[at]]
         while v >= 0:
-            for e in range(graph.start[v], graph.start[v + 1]):
-                b = state.label[graph.neighbour[e]]
+            for e in range(start[v], start[v + 1]):
+                b = label[neighbour[e]]
                 inside = False
                 for k in range(used):
                     inside = inside or region[k] == b
@@ -156,7 +161,7 @@ def neighbours(graph: Graph, state: State, region: Ints, used: int) -> int:
                     found += 1
                     if draw(state.random) * found < 1.0:
                         pick = b
-            v = state.after[v]
+            v = after[v]
     return pick
 
 
@@ -165,22 +170,33 @@ def kick(
     graph: Graph,
     state: State,
     first: int,
-    sizes: tuple[int, int],
+    take: int,
+    more: int,
     limits: tuple[int, int, int],
     place: Ints,
     trail: Ints,
 ) -> bool:
-    """Around a part, divide ``sizes[0]`` neighbouring parts into ``sizes[1]``."""
-    take, make = sizes
-    region = np.empty(max(take, make), dtype=np.int64)
+    """Around a part, divide ``take`` neighbouring parts into so many and ``more``.
+
+    If a part is to come or to go, as many more are taken as it needs for all to be in the band: where
+    parts are nearly as small as they may be, two of them are no three.
+    """
+    lower, upper, _ = limits
+    region = np.empty(_WIDEST + 1, dtype=np.int64)
     region[0] = first
-    used = 1
-    while used < take:
+    used, whole = int(np.int64(1)), int(state.size[first])
+    while used < take or (
+        more != 0 and used < _WIDEST and not lower * (used + more) <= whole <= upper * (used + more)
+    ):
         b = neighbours(graph, state, region, used)
         if b < 0:
             return False
         region[used] = b
         used += 1
+        whole += int(state.size[b])
+    make = used + more
+    if make < 1:
+        return False
     free = 0
     while used < make:
         while free < len(state.head) and state.number[free] > 0:
@@ -190,7 +206,7 @@ def kick(
         region[used] = free
         used += 1
         free += 1
-    return divide(graph, state, region, make, limits, place, trail)
+    return divide(graph, state, region[:used], make, limits, place, trail)
 
 
 @compiled
@@ -239,14 +255,16 @@ def wander(
     """Search from where the state stands; the best labels ever met."""
     lower, upper, _ = limits
     least, most = counts
-    any_cut = False
-    for e in range(len(graph.cut)):
-        any_cut = any_cut or graph.cut[e] > 0
+    # as literals these would have everything below compiled again
+    one, two, three, four = int(np.int64(1)), int(np.int64(2)), int(np.int64(3)), int(np.int64(4))
+    none_more = one - one
+    any_cut = bool((graph.cut > 0).any())
+    priced = any_cut or len(state.heir) > 0
     place = np.full(len(graph.weight), -1, dtype=np.int64)
     touched = np.zeros(len(state.head), dtype=np.int64)
     homes, heirs = state.home.copy(), state.heir.copy()
     trail[0, 0] = 0
-    improve(graph, state, lower, upper, work, trail)
+    improve(graph, state, lower, upper, work, trail, priced)
     for part in range(len(state.head)):
         remember(state, pool, part, lower, upper)
     parts, misses, cost = standing(graph, state, lower, upper, any_cut)
@@ -262,24 +280,24 @@ def wander(
         off = max(least - parts, parts - most, 0)
         done = False
         if parts > most or (off == 0 and parts > least and 0.80 <= r < 0.90):
-            take = min(3 if draw(state.random) < 0.7 else 2, parts)
-            done = kick(graph, state, first, (take, take - 1), limits, place, trail)
+            take = min(three if draw(state.random) < 0.7 else two, parts)
+            done = kick(graph, state, first, take, -one, limits, place, trail)
         elif parts < least or (off == 0 and parts < most and r >= 0.90):
-            take = min(2 if draw(state.random) < 0.7 else 1, parts)
-            done = kick(graph, state, first, (take, take + 1), limits, place, trail)
+            take = min(two if draw(state.random) < 0.7 else one, parts)
+            done = kick(graph, state, first, take, one, limits, place, trail)
         elif r >= 0.80 and parts > 3:
             # the number stays, but one part goes here and one comes there
-            done = kick(graph, state, first, (3, 2), limits, place, trail)
+            done = kick(graph, state, first, three, -one, limits, place, trail)
             if done:
-                other = choose(graph, state, 0, limits)
-                done = kick(graph, state, other, (2, 3), limits, place, trail)
+                other = choose(graph, state, none_more, limits)
+                done = kick(graph, state, other, two, one, limits, place, trail)
         else:
-            take = min(2 if r < 0.45 else (3 if r < 0.75 else 4), parts)
-            done = kick(graph, state, first, (take, take), limits, place, trail)
+            take = min(two if r < 0.45 else (three if r < 0.75 else four), parts)
+            done = kick(graph, state, first, take, none_more, limits, place, trail)
         if trail[0, 0] == 0:
             continue
         if done:
-            improve(graph, state, lower, upper, work, trail)
+            improve(graph, state, lower, upper, work, trail, priced)
         if trail[0, 0] >= len(trail):
             load(graph, state, best)
             state.dirty[:] = 0
