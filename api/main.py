@@ -35,16 +35,17 @@ from api.routes import (
     keys,
     landing,
     overview,
-    page,
+    pages,
     processes,
     search,
     tiles,
     uploads,
     users,
 )
+from api.routes.static import static_app
 from api.security import NOT_PACKED, Gate, SafeHeaders
 from api.settings import Settings
-from api.source import Source
+from geo.assets import STATIC
 from geo.errors import InputError
 from geo.store import open_store
 
@@ -58,7 +59,7 @@ ROUTERS: Final = (
     audit.router,
     landing.programs,
     landing.router,
-    page.router,
+    pages.router,
     collections.router,
     edits.router,
     attachments.router,
@@ -112,7 +113,6 @@ def create_app(url: str | PathLike[str], settings: Settings | None = None) -> Fa
     app.state.metrics = Metrics(accounts.open_sessions)
     app.state.lifetime = Lifetime()
     attach(app, settings.jobs)
-    app.state.source = Source(store.workspace.path)
     # From the innermost to the outermost: what is added last hears of a request first.
     app.add_middleware(Access, accounts=accounts, settings=settings)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=4, exclude_content_types=NOT_PACKED)
@@ -123,6 +123,7 @@ def create_app(url: str | PathLike[str], settings: Settings | None = None) -> Fa
     errors.add_handlers(app)
     for router in ROUTERS:
         app.include_router(router, responses=errors.COMMON)
+    app.mount(STATIC, static_app())
     app.openapi = lambda: _description(app)  # type: ignore[method-assign] # as FastAPI's guide has it
     return app
 

@@ -1,0 +1,38 @@
+/* 总览: sums of the county, progress by state, and a line a village. */
+(() => {
+  "use strict";
+  const { $, el, fill, ask, mu, count, share, table, told, wrong } = taotu;
+  const COLOURS = { candidate: "#f3d27a", identified: "#8cc4e8", measured: "#3b8fd4", confirmed: "#3f9e5f", published: "#1d6b58", let: "#6a4c93", reserved: "#c3afdc", disputed: "#d9483b", rejected: "#c4c8c6", superseded: "#eceeec" };
+
+  const figure = (title, m2, first) => el("div", { class: `figure${first ? " first" : ""}` }, el("dt", {}, title), el("dd", {}, mu(m2), el("small", {}, "亩")));
+  const key = (colour, ...text) => el("li", {}, colour ? el("i", { look: { background: colour } }) : null, ...text);
+
+  function show({ county, villages }) {
+    fill($("#figures"),
+      figure("剩余图块（成块）", county.block_m2, true), figure("集体耕地", county.farmland_m2),
+      figure("已确权", county.covered_m2), figure("细条与碎屑", county.strip_m2 + county.sliver_m2));
+    const states = Object.entries(told.codes.state).map(([state, title]) => ({ state, title, m2: county[`${state}_m2`] ?? 0, n: county[`${state}_count`] ?? 0 })).filter((one) => one.n);
+    const total = states.reduce((sum, one) => sum + one.m2, 0);
+    fill($("#stripes"), states.map((one) => el("i", { look: { width: `${(100 * one.m2) / (total || 1)}%`, background: COLOURS[one.state] }, title: one.title })));
+    $("#stripes").setAttribute("aria-label", states.map((one) => `${one.title} ${mu(one.m2)} 亩`).join("，"));
+    fill($("#states"), states.map((one) => key(COLOURS[one.state], `${one.title} ${count(one.n)} 块 · ${mu(one.m2)} 亩`)));
+    fill($("#classes"), Object.entries(told.codes.piece_class).map(([code, title]) => key("", `${title} ${mu(county[`${code.toLowerCase()}_m2`])} 亩`)));
+    const lost = county.farmland_m2 - county.covered_m2 - county.block_m2 - county.strip_m2 - county.sliver_m2;
+    $("#proof").textContent = Math.abs(lost) < 0.005
+      ? `面积平衡：已确权 + 图块 + 细条 + 碎屑 = 集体耕地 ${mu(county.farmland_m2)} 亩，分毫不差。`
+      : `面积不平衡：相差 ${taotu.m2(lost)} 平方米，请核对。`;
+    const columns = [
+      { key: "village_name", title: "村", value: (row) => row.village_name || row.village_code },
+      { key: "piece_count", title: "图块", number: true, shown: (row) => count(row.piece_count) },
+      { key: "block_m2", title: "成块（亩）", number: true, shown: (row) => mu(row.block_m2) },
+      { key: "done", title: "已核查", number: true, value: (row) => done(row), shown: (row) => share(done(row)) },
+    ];
+    fill($("#villages"), table(columns, villages, {
+      label: "各村", empty: "没有村", pick: (row) => taotuMap.overview?.goTo?.(row.village_code),
+      sums: { ...county, village_name: `共 ${count(villages.length)} 村` },
+    }));
+  }
+  const done = (row) => { const all = row.piece_count ?? 0; return all ? 1 - (row.candidate_count ?? 0) / all : Number.NaN; };
+
+  ask("/api/v1/overview").then(show).catch(wrong);
+})();
