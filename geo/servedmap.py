@@ -380,20 +380,19 @@ def _classes(table: str) -> tuple[MapClass, ...]:
 
 
 def _states() -> Theme:
+    """Blocks by state; strips and slivers, which have one state until they are looked at, stay apart and off."""
     titles = code_list("state")
-    return Theme(
-        key="state",
-        title="按状态",
-        classes=tuple(
-            MapClass(
-                key=state,
-                title=titles[state],
-                when={"state": state},
-                style={"color": edge, "weight": 1.2, "fillColor": fill, "fillOpacity": 0.75} | more,
-            )
-            for state, fill, edge, more in _STATE_COLOURS
-        ),
+    blocks = tuple(
+        MapClass(
+            key=state,
+            title=titles[state],
+            when={"piece_shape": "BLOCK", "state": state},
+            style={"color": edge, "weight": 1.2, "fillColor": fill, "fillOpacity": 0.75} | more,
+        )
+        for state, fill, edge, more in _STATE_COLOURS
     )
+    rest = tuple(item for item in _classes("pieces") if item.when["piece_shape"] != "BLOCK")
+    return Theme(key="state", title="按状态", classes=blocks + rest)
 
 
 def _figure(served: folium.Map) -> Figure:

@@ -109,7 +109,7 @@ def watched(browser, address, *, expected=(), **kind):
     """The page; any request to another host and any word on the console or error of the page fail the test."""
     context = browser.new_context(locale="zh-CN", **kind)
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(60_000)  # a busy machine starts a page slowly
     wrong, page.asked = [], []
     page.on("console", lambda message: wrong.append(f"console: {message.text}"))
     page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
@@ -148,7 +148,7 @@ def tablet(browser, address):
 
 def until(page, expression):
     """Wait for what is asked; Playwright's own waiting makes code of texts in the page, which the policy bars."""
-    for _ in range(500):
+    for _ in range(1500):
         if page.evaluate(expression):
             return
         page.wait_for_timeout(20)
