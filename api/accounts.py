@@ -330,7 +330,7 @@ class Accounts:
         TooManyTriesError
             If the name or the address has failed too often.
         """
-        known = unicodedata.normalize("NFKC", name).lower()[:64]
+        known = _known(name)
         tries = {
             f"name {known}": self._settings.tries_of_name,
             f"address {address[:64]}": self._settings.tries_of_address,
@@ -472,7 +472,7 @@ class Accounts:
         UnknownAccountError
             If there is none.
         """
-        query = sa.select(_keys).where(_keys.c.key_id == key_id)
+        query = sa.select(_keys).where(_keys.c.key_id == (key_id if key_id.isalnum() else ""))
         if owner is not None:
             query = query.where(_keys.c.name == owner)
         with self._engine.begin() as db:
@@ -486,10 +486,9 @@ class Accounts:
     # --- inside
 
     def _user(self, db: sa.Connection, name: str) -> User:
-        known = unicodedata.normalize("NFKC", name).lower()
-        row = db.execute(sa.select(_users).where(_users.c.name == known)).mappings().one_or_none()
+        row = db.execute(sa.select(_users).where(_users.c.name == _known(name))).mappings().one_or_none()
         if row is None:
-            raise UnknownAccountError(f"没有用户 {name}")
+            raise UnknownAccountError(f"没有用户 {name[:40]}")
         return _user(row)
 
     def _set_password(self, name: str, chosen: str, *, must_change: bool, keep: str | None) -> None:
@@ -588,9 +587,15 @@ def _villages(kept: str | None) -> frozenset[str] | None:
     return None if kept is None else frozenset(json.loads(kept))
 
 
+def _known(name: str) -> str:
+    """A name as it is kept; empty if it can be nobody's, so that no odd letter reaches the database."""
+    known = unicodedata.normalize("NFKC", name[:200]).lower()
+    return known if _NAME.fullmatch(known) else ""
+
+
 def _checked_name(name: str) -> str:
-    known = unicodedata.normalize("NFKC", name).lower()
-    if not _NAME.fullmatch(known) or known == OPEN_NAME:
+    known = _known(name)
+    if not known or known == OPEN_NAME:
         raise AccountError(f"用户名 {name!r} 不可用：1 至 40 个汉字、字母、数字，可含 . _ -")
     return known
 

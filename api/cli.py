@@ -261,7 +261,7 @@ def verify_audit(
     """核验审计记录未被改动；有问题时退出码为 1。"""
     number, _, kept = head.partition(":")
     if head and not (number.isdecimal() and kept):
-        raise InputError(f"--head {head} 应为 序号:校验值，如 120:9f2c…")
+        raise typer.BadParameter(f"{head} 应为 序号:校验值，如 120:9f2c…", param_hint="--head")
     with _opened(work) as (store, _):
         flaws = store.verify_audit(head=(int(number), kept) if head else None)
         seq, hashed = store.head()

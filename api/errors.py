@@ -17,6 +17,7 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel
+from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
 
 from api.accounts import (
@@ -113,6 +114,9 @@ STATUS: Final[dict[type[Exception], tuple[HTTPStatus, str, str]]] = {
     InputError: (HTTPStatus.SERVICE_UNAVAILABLE, "workspace_unavailable", "工作区读不了"),
     OutputError: (HTTPStatus.SERVICE_UNAVAILABLE, "cannot_write", "写不了"),
     NotReadyError: (HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", "服务未就绪"),
+    # A value no column of the database takes, such as a text with a null character in it.
+    DataError: (HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_parameter", "参数不合要求"),
+    OperationalError: (HTTPStatus.SERVICE_UNAVAILABLE, "workspace_unavailable", "数据库不可用"),
     GeoError: (HTTPStatus.INTERNAL_SERVER_ERROR, "failed", "处理失败"),
     Exception: (HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "服务出错"),
 }
@@ -199,7 +203,7 @@ def problem(  # noqa: PLR0913 - an answer has as many parts
 
 def add_handlers(app: FastAPI) -> None:
     """Let every error of ``app`` be answered by the table."""
-    for kind in (GeoError, RequestValidationError, HTTPException, Exception):
+    for kind in (*STATUS, HTTPException):
         app.add_exception_handler(kind, _handle)
 
 
@@ -217,11 +221,11 @@ def answer_to(request: Request, error: Exception) -> Response:
         return _invalid_request(request, error)
     status, code, title = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     detail = str(error)
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or not isinstance(error, GeoError):
         _LOG.error("%s", code, exc_info=error)
     if not isinstance(error, GeoError):
         # Not a word of what is wrong: the message may quote anything.
-        detail = "服务器内部出错，已记入日志；请把请求编号告诉管理员"
+        detail = "请求没有办成，已记入日志；请把请求编号告诉管理员"
     headers: dict[str, str] = {}
     rows: dict[str, Any] = {}
     if isinstance(error, UnauthorizedError | LoginError):

@@ -35,8 +35,25 @@ def clock():
     return Clock()
 
 
-@pytest.fixture
-def engine(tmp_path):
+@pytest.fixture(scope="module")
+def database(request):
+    """A database of PostGIS for the private tables, where there is one."""
+    url = request.getfixturevalue("postgis").database()
+    made = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    yield made
+    made.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgis"])
+def engine(request, tmp_path):
+    if request.param == "postgis":
+        made = request.getfixturevalue("database")
+        yield made
+        with made.begin() as db:
+            for name in sa.inspect(made).get_table_names():
+                if name != "spatial_ref_sys":
+                    db.execute(sa.text(f"DROP TABLE {name}"))
+        return
     made = sa.create_engine(f"sqlite:///{tmp_path / 'service.db'}", connect_args={"timeout": 30})
     yield made
     made.dispose()
@@ -53,7 +70,7 @@ def add(accounts, name="li", role="officer", **more):
 
 def everything_kept(engine):
     with engine.connect() as db:
-        tables = sa.inspect(engine).get_table_names()
+        tables = set(sa.inspect(engine).get_table_names()) - {"spatial_ref_sys"}
         return json.dumps(
             [
                 [str(cell) for cell in row]
@@ -174,6 +191,16 @@ def test_made_passwords_are_many():
 def test_a_name_that_could_mislead_is_refused(accounts, name):
     with pytest.raises(AccountError):
         add(accounts, name)
+
+
+@pytest.mark.parametrize("odd", ["a\x00b", "\ud800", "x" * 10_000, "", "\u202e", "' OR 1=1 --", "%"])
+def test_an_odd_name_is_nobody_s_and_breaks_nothing(accounts, odd):
+    with pytest.raises(UnknownAccountError):
+        accounts.user(odd)
+    with pytest.raises(UnknownAccountError):
+        accounts.revoke_key(odd)
+    with pytest.raises(LoginError):
+        accounts.login(odd, "wrong password", address=HERE)
 
 
 def test_a_name_is_given_once_whatever_its_letters_case(accounts):
