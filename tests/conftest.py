@@ -6,6 +6,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests import database
+
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 # No deadline: a machine of two busy cores is slow now and then, and that is no fault of the code.
@@ -21,3 +23,12 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("no reference data beside the checkout")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def postgis():
+    """A PostGIS server of this run's own; where none is installed the test is skipped, but never where all must run."""
+    if database.programs() is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(database.NOT_THERE)
+    with database.server() as server:
+        yield server

@@ -113,7 +113,8 @@ class Change:
         if not stored:
             return
         try:
-            self._connection.execute(insert(self._table(layer)), stored)
+            with self._connection.begin_nested():  # a caller may go on after a key that is there already
+                self._connection.execute(insert(self._table(layer)), stored)
         except IntegrityError as error:
             raise InputError(f"图层 {layer} 已有键相同的行：请刷新后修改原有的行") from error
         for entry in entries:
