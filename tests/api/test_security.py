@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
+from sqlalchemy.exc import DataError, OperationalError
 from starlette.responses import StreamingResponse
 
 from api.errors import _MESSAGES, STATUS, local_address, problems
@@ -57,6 +58,10 @@ def refused(kind: str):
         "forbidden": ForbiddenError("不是所辖村"),
         "transition": TransitionError("已确认的不能再退回"),
         "condition": ConditionError("没有列 x"),
+        "database": OperationalError(
+            "SELECT name", {"name": "张三"}, Exception("server closed the connection")
+        ),
+        "value": DataError("SELECT name", {"name": "张三"}, Exception("NUL")),
     }[kind]
 
 
@@ -261,6 +266,37 @@ def test_a_body_that_cannot_be_read_is_refused(client, content):
     assert client.post("/trial/body", content=content, headers=JSON).status_code in {400, 422}
 
 
+ODD = [
+    "%00",
+    "a%00b",
+    "%ff",
+    "..%2f..%2fetc%2fpasswd",
+    "%27%20OR%201=1--",
+    "%F0%9F%92%A9",
+    "x" * 3000,
+    "%0d%0aX-A:%20b",
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_odd_letters_in_an_address_break_nothing(client, odd):
+    for address in ("/api/v1/users/{}", "/api/v1/keys/{}", "/api/v1/audit?row_key={}", "/nowhere/{}"):
+        for method in ("GET", "PATCH", "DELETE"):
+            answer = client.request(method, address.format(odd), json={} if method == "PATCH" else None)
+            assert answer.status_code < 500
+            assert "x-a" not in answer.headers
+
+
+@pytest.mark.parametrize("odd", ["\\u0000", "\\ud800", "\\u202e"])
+def test_odd_letters_in_a_body_break_nothing(client, odd):
+    name = f'{{"name": "a{odd}", "password": "b{odd}c"}}'
+    assert client.post("/api/v1/login", content=name, headers=JSON).status_code in {401, 422, 429}
+    user = f'{{"name": "a{odd}", "role": "viewer"}}'
+    assert client.post("/api/v1/users", content=user, headers=JSON).status_code == 422
+    key = client.post("/api/v1/keys", content=f'{{"label": "a{odd}"}}', headers=JSON)
+    assert key.status_code in {201, 422}
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/xml", ""])
 def test_a_body_of_another_kind_is_refused(client, kind):
     answer = client.post(
@@ -297,11 +333,15 @@ def test_half_an_answer_breaks_and_is_not_taken_for_a_whole(client):
         ("forbidden", 403, "forbidden"),
         ("transition", 409, "state_conflict"),
         ("condition", 400, "invalid_filter"),
+        ("database", 503, "workspace_unavailable"),
+        ("value", 422, "invalid_parameter"),
     ],
 )
-def test_errors_are_answered_by_the_table(client, kind, status, code):
+def test_errors_are_answered_by_the_table(client, lines, kind, status, code):
     answer = client.get(f"/trial/refused/{kind}")
     assert code_of(answer) == (status, code)
+    assert "SELECT" not in answer.text
+    assert all("[parameters" not in one.get("error", "") for one in lines())
     assert re.search(r"[\u4e00-\u9fff]", answer.json()["title"])
 
 
