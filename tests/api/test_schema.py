@@ -19,6 +19,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from api.limits import JobSettings
 from api.main import ROUTERS, create_app
 from api.settings import Settings
 from tests.api.conftest import PASSWORD, QUICK
@@ -55,7 +56,9 @@ OPERATIONS = sorted(
 @pytest.fixture(scope="module")
 def app(county, tmp_path_factory):
     path = shutil.copy(county, tmp_path_factory.mktemp("schema") / "county.gpkg")
-    made = create_app(path, Settings(tries_of_address=10**9, tries_of_name=10**9, **QUICK))
+    made = create_app(
+        path, Settings(tries_of_address=10**9, tries_of_name=10**9, jobs=JobSettings(workers=0), **QUICK)
+    )
     with TestClient(made):
         made.state.accounts.add_user("chief", role="admin", by="test", password=PASSWORD, must_change=False)
         made.state.accounts.add_user("li", role="officer", by="test", villages=[UPPER], password=PASSWORD)
