@@ -109,10 +109,12 @@ class Access:
             return self._open_caller(request)
         if given := request.headers.get("authorization"):
             # A wrong key is wrong: no cookie helps it.
-            return await run_in_threadpool(self._by_key, given)
+            return await self._by_key(given)
         token = request.cookies.get(COOKIE)
-        user = await run_in_threadpool(self._accounts.of_session, token) if token else None
-        if user is None or token is None:
+        if not token:
+            return None
+        user = self._accounts.recent(token) or await run_in_threadpool(self._accounts.of_session, token)
+        if not isinstance(user, User):
             return None
         csrf = csrf_of(token)
         sent = request.headers.get(CSRF_HEADER, "")
@@ -121,12 +123,12 @@ class Access:
             raise CsrfError("缺少或不符的 X-CSRF-Token：请刷新页面后重试")
         return _caller_of(user, csrf=csrf)
 
-    def _by_key(self, given: str) -> Caller:
+    async def _by_key(self, given: str) -> Caller:
         kind, _, text = given.partition(" ")
         found = None
         if kind.lower() == "bearer" and text.startswith(KEY_PREFIX):
-            found = self._accounts.of_key(text)
-        if found is None:
+            found = self._accounts.recent(text) or await run_in_threadpool(self._accounts.of_key, text)
+        if not isinstance(found, tuple):
             raise UnauthorizedError("密钥无效、已过期或已停用")
         owner, key = found
         role = key.role if allowed(owner.role, key.role) else owner.role

@@ -13,7 +13,7 @@ import re
 import secrets
 import threading
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -37,6 +37,8 @@ _COMMON: Final = frozenset({
     "0123456789", "1234567890", "12345678910", "password123", "qwertyuiop", "qwerty12345", "1q2w3e4r5t",
     "1qaz2wsx3edc", "a123456789", "aa12345678", "abc1234567", "admin12345", "admin123456", "woaini1314520",
 })  # fmt: skip
+_RECENT: Final = timedelta(seconds=1)
+_MOST_RECENT: Final = 10_000
 _SEEN_EVERY: Final = timedelta(
     minutes=1
 )  # last use is written no more often: reading must not write each time
@@ -147,6 +149,37 @@ def csrf_of(token: str) -> str:
     return hmac.new(token.encode(), b"csrf", hashlib.sha256).hexdigest()
 
 
+class _Recent:
+    """What tokens and keys opened within the last second: a map asks for tens of tiles at once.
+
+    Whatever this process changes is forgotten at once; a change by a command beside
+    the service is heard a second later.
+    """
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._held: dict[str, tuple[datetime, User | tuple[User, Key]]] = {}
+        self._lock = threading.Lock()
+        self.generation = 0
+
+    def get(self, digest: str) -> User | tuple[User, Key] | None:
+        at, found = self._held.get(digest, (None, None))
+        return found if at is not None and timedelta(0) <= self._clock() - at < _RECENT else None
+
+    def keep(self, digest: str, found: User | tuple[User, Key], generation: int) -> None:
+        with self._lock:
+            if generation != self.generation:
+                return  # something changed while the database was asked
+            if len(self._held) >= _MOST_RECENT:
+                self._held.clear()
+            self._held[digest] = (self._clock(), found)
+
+    def forget(self) -> None:
+        with self._lock:
+            self.generation += 1
+            self._held.clear()
+
+
 class Accounts:
     """Users, sessions and keys of one service, over the store's private database."""
 
@@ -161,6 +194,7 @@ class Accounts:
         # A name nobody has is verified against this: as slow as a name somebody has.
         self._decoy = self._hasher.hash(secrets.token_urlsafe(16))
         self._trying = threading.Lock()
+        self._recent = _Recent(settings.clock)
         _tables.create_all(engine)
 
     # --- users
@@ -252,7 +286,9 @@ class Accounts:
             db.execute(sa.update(_users).where(_users.c.name == before.name).values(values))
             if (role, villages, active) != (before.role, before.villages, before.active):
                 db.execute(sa.delete(_sessions).where(_sessions.c.name == before.name))
-            return self._user(db, name)
+            after = self._user(db, name)
+        self._recent.forget()
+        return after
 
     def reset_password(self, name: str) -> str:
         """A new password for a user, who has to change it; all sessions end.
@@ -348,9 +384,14 @@ class Accounts:
                 db.execute(sa.update(_users).where(_users.c.name == known).values(password_hash=stronger))
         return _user(row)
 
+    def recent(self, secret: str) -> User | tuple[User, Key] | None:
+        """What a session's token or a key opened a moment ago, without asking the database; None if not known."""
+        return self._recent.get(_digest(secret))
+
     def of_session(self, token: str) -> User | None:
         """Whose session a token is; None if it is none, has ended or its user is switched off."""
         digest = _digest(token)
+        generation = self._recent.generation
         query = (
             sa.select(_users, _sessions.c.seen_at)
             .join_from(_sessions, _users, _sessions.c.name == _users.c.name)
@@ -365,12 +406,15 @@ class Accounts:
                 db.execute(
                     sa.update(_sessions).where(_sessions.c.token_hash == digest).values(seen_at=self._now())
                 )
-        return _user(row)
+        user = _user(row)
+        self._recent.keep(digest, user, generation)
+        return user
 
     def logout(self, token: str) -> None:
         """End the session of a token."""
         with self._engine.begin() as db:
             db.execute(sa.delete(_sessions).where(_sessions.c.token_hash == _digest(token)))
+        self._recent.forget()
 
     def open_sessions(self) -> int:
         """How many sessions have not ended."""
@@ -443,12 +487,12 @@ class Accounts:
 
     def of_key(self, text: str) -> tuple[User, Key] | None:
         """Whose key it is, the key cut down to what its owner may now; None if it opens nothing."""
-        now = self._now()
+        now, digest, generation = self._now(), _digest(text), self._recent.generation
         query = (
             sa.select(*(column.label(f"key_{column.name}") for column in _keys.c), _users)
             .join_from(_keys, _users, _keys.c.name == _users.c.name)
             .where(
-                _keys.c.key_hash == _digest(text),
+                _keys.c.key_hash == digest,
                 _keys.c.revoked_at.is_(None),
                 _keys.c.expires_at > now,
                 _users.c.active.is_(other=True),
@@ -462,7 +506,9 @@ class Accounts:
         if key.used_at is None or key.used_at < _text(self._settings.clock() - _SEEN_EVERY):
             with self._engine.begin() as db:
                 db.execute(sa.update(_keys).where(_keys.c.key_id == key.key_id).values(used_at=now))
-        return _user(row), key
+        found = _user(row), key
+        self._recent.keep(digest, found, generation)
+        return found
 
     def revoke_key(self, key_id: str, *, owner: str | None = None) -> Key:
         """End a key, of ``owner`` only if that is given.
@@ -481,6 +527,7 @@ class Accounts:
                 raise UnknownAccountError(f"没有密钥 {key_id}")
             ended = row["revoked_at"] or self._now()
             db.execute(sa.update(_keys).where(_keys.c.key_id == key_id).values(revoked_at=ended))
+        self._recent.forget()
         return _key({**row, "revoked_at": ended})
 
     # --- inside
@@ -500,6 +547,7 @@ class Accounts:
             values = {"password_hash": hashed, "must_change": must_change}
             db.execute(sa.update(_users).where(_users.c.name == name).values(values))
             db.execute(sa.delete(_sessions).where(ended))
+        self._recent.forget()
 
     def _checked_password(self, password: str, name: str) -> str:
         chosen = _normal(password)

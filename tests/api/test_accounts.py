@@ -254,6 +254,45 @@ def test_who_is_switched_off_cannot_log_in_and_keys_open_nothing(accounts):
         accounts.login("li", PASSWORD, address=HERE)
 
 
+def test_what_opened_a_moment_ago_is_known_without_the_database_and_forgotten_with_any_change(
+    accounts, clock
+):
+    add(accounts)
+    add(accounts, "chief", "admin")
+    _, token = accounts.login("li", PASSWORD, address=HERE)
+    key, text = accounts.add_key("li", label="x")
+    changes = [
+        lambda: clock.pass_by(timedelta(seconds=1)),
+        lambda: clock.pass_by(timedelta(seconds=-1)),
+        lambda: accounts.change_user("chief", {"active": True}),
+        lambda: accounts.reset_password("chief"),
+        lambda: accounts.logout("any"),
+        lambda: accounts.revoke_key(key.key_id),
+    ]
+    for change in changes:
+        user, found = accounts.of_session(token), accounts.of_key(text)
+        assert accounts.recent(token) == user
+        assert accounts.recent(text) == found
+        change()
+        assert accounts.recent(token) is None
+        assert accounts.recent(text) is None
+    assert accounts.recent("anything") is None
+
+
+def test_a_change_between_asking_and_keeping_is_not_overwritten(accounts, monkeypatch):
+    add(accounts)
+    _, token = accounts.login("li", PASSWORD, address=HERE)
+    keep = accounts._recent.keep
+
+    def cut_in(*args):
+        accounts.logout(token)
+        keep(*args)
+
+    monkeypatch.setattr(accounts._recent, "keep", cut_in)
+    assert accounts.of_session(token)  # read before the logout
+    assert accounts.recent(token) is None
+
+
 # --- failed logins
 
 
