@@ -4,22 +4,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from geo.errors import InputError
+
 _MIB: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSettings:
-    """How jobs are run, and what is kept of them."""
+    """How jobs are run, and what is kept of them.
+
+    Raises
+    ------
+    InputError
+        If there is no folder of inputs where one is said to be.
+    """
 
     workers: int = 1  # jobs at once
     threads: int = 0  # of each job, 0 for every core
     nice: int = 10  # how far jobs stand back behind the service
     keep_runs: int = 20  # folders of ended jobs; the newest successful one of each process stays beside
+    keep_bytes: int = 40_960 * _MIB  # of them together
     keep_rows: int = 2000  # of ended jobs in the table
     most_waiting: int = 100
     most_streams: int = 200  # listeners at once
     end_after_s: float = 5.0  # a job that was told to end and does not is killed
     inputs: Path | None = None  # folder on the server that jobs may read from
+
+    def __post_init__(self) -> None:
+        """Refuse a folder that is none."""
+        if self.inputs is not None and not self.inputs.is_dir():
+            raise InputError(f"没有服务器数据目录 {self.inputs}：请核对 --inputs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -221,6 +221,9 @@ class Pool:
             _LOG.exception("任务 %s", job.id)
             self._fail(job.id, _reason(error))
         finally:
+            if running.process is not None and running.process.returncode is None:
+                _signal(running.process, _KILL)
+                _wait(running.process)
             with self._changed:
                 self._running.pop(job.id, None)
             with suppress(Exception):
@@ -405,14 +408,17 @@ class Pool:
         self._prune()
 
     def _prune(self) -> None:
+        """Remove folders beyond the number and the bytes that are kept."""
         ended = table.listed(self.engine, statuses=table.ENDED, limit=self.settings.keep_rows)
         newest: set[str] = set()
+        held = 0
         for at, job in enumerate(one for one in ended if one.kept):
             first = job.status == "successful" and job.process not in newest
             newest |= {job.process} if first else set()
-            if at < self.settings.keep_runs or first or self._read_now(job.id):
-                continue
-            self._remove(job.id)
+            held += _size(self.folder(job.id))
+            much = at >= self.settings.keep_runs or held > self.settings.keep_bytes
+            if much and not first and not self._read_now(job.id):
+                self._remove(job.id)
         for job_id in table.forget(self.engine, keep=self.settings.keep_rows):
             self._remove(job_id)
 
@@ -502,6 +508,11 @@ def end_orphan(pid: int | None, started: str | None) -> bool:
         os.killpg(pid, _KILL)
         return True
     return False
+
+
+def _size(folder: Path) -> int:
+    """Bytes of a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _delete(path: Path) -> None:

@@ -467,9 +467,14 @@ def serve(
     proxy: Annotated[
         list[str] | None, typer.Option("--proxy", help="可信的反向代理地址或网段；可多次给出")
     ] = None,
+    inputs: Annotated[
+        Path | None, typer.Option("--inputs", help="服务器数据目录：网页上发起的任务可从中选用数据")
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=16, help="同时运行的任务数")] = 1,
 ) -> None:
     """在本机或内网提供地图与数据接口。"""
     from api.cli import serve as stand
+    from api.limits import JobSettings
     from api.settings import Settings
 
     settings = Settings(
@@ -478,6 +483,7 @@ def serve(
         folder=folder,
         allowed_hosts=tuple(allow_host or ()),
         proxies=tuple(proxy or ()),
+        jobs=JobSettings(workers=workers, inputs=inputs),
     )
     stand(work, port=port, settings=settings)
 

@@ -89,7 +89,13 @@ def read_job(job: JobDep, caller: CallerDep) -> dict[str, Any]:
 
 @router.delete("/{job_id}", responses=problems(404, 409))
 def dismiss_job(job: JobDep, caller: CallerDep, pool: PoolDep, store: StoreDep) -> dict[str, Any]:
-    """Cancel a job; nothing of it stays."""
+    """Cancel a job; nothing of it stays.
+
+    Raises
+    ------
+    ForbiddenError
+        If it is somebody else's, and the caller no reviewer of the county.
+    """
     if not may_cancel(job, caller):
         raise ForbiddenError("只能取消自己的任务；别人的任务由县级审核员或管理员取消")
     ended = pool.cancel(job.id, actor=caller.name)

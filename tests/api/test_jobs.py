@@ -6,18 +6,22 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import geopandas as gpd
 import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
+from shapely.geometry import box
 
 from api import jobs as table
 from api.limits import JobSettings
 from api.processes import PROCESSES
 from api.settings import Settings
 from api.work import FILES, file_part, village_of, write_index
+from geo import schema, workspace
+from geo.errors import InputError
 from tests.api.conftest import QUICK
-from tests.geo.county import LOWER, UPPER
+from tests.geo.county import CRS, LOWER, UPPER, X0, Y0
 
 AT = "2026-01-01T00:00:00.000Z"
 LATER = "2026-01-01T00:01:00.000Z"
@@ -181,6 +185,11 @@ def test_one_that_was_interrupted_goes_first_and_one_that_is_held_not_at_all(any
     assert table.next_in_line([new, cut], [], ()) is cut
     assert table.next_in_line([new, cut], [], {"2"}) is new
     assert table.next_in_line([new], [], {"1"}) is None
+
+
+def test_a_folder_of_inputs_that_is_none_is_refused_at_the_start(tmp_path):
+    with pytest.raises(InputError, match="--inputs"):
+        JobSettings(inputs=tmp_path / "nothing")
 
 
 def test_names_of_files_tell_their_village():
@@ -391,6 +400,31 @@ def test_who_lost_a_village_has_lost_its_files(app, as_role):
         body = before.get(f"/jobs/{job.id}/results")
     assert [one["name"] for one in body.json()["files"]] == [f"{UPPER}上庄村/1.pdf"]
     assert body.json()["numbers"] is None
+
+
+def test_a_page_of_the_set_leads_to_its_files_for_who_may_see_it(app, client, as_role, tmp_path):
+    keys = {"1": f"{UPPER}上庄村/1.pdf", "2": f"{LOWER}柳沟村/2.pdf;gone.dxf"}
+    rows = [
+        {
+            "sheet_key": key,
+            "unit_code": name[:12] + "01",
+            "file": name,
+            "geometry": box(X0, Y0, X0 + 1, Y0 + 1),
+        }
+        for key, name in keys.items()
+    ]
+    made = schema.conform(gpd.GeoDataFrame(rows, crs=CRS), "sheets")
+    workspace.write(tmp_path / "set.gpkg", {"sheets": made}, crs=CRS)
+    app.state.store.replace_layers(
+        workspace.open(tmp_path / "set.gpkg"), actor="chief", why="", layers=["sheets"]
+    )
+    assert client.get("/api/v1/sheets/1").json() == {"sheet_key": "1", "job": None, "files": []}
+    job = done(app, files=SET)
+    (file,) = client.get("/api/v1/sheets/2").json()["files"]
+    assert (file["name"], client.get(file["href"]).text) == (f"{LOWER}柳沟村/2.pdf", "lower")
+    officer = as_role("officer", [UPPER])
+    assert officer.get("/api/v1/sheets/1").json()["job"] == job.id
+    assert officer.get("/api/v1/sheets/2").status_code == 404
 
 
 @pytest.mark.parametrize(

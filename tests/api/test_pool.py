@@ -427,6 +427,13 @@ def test_old_folders_go_but_the_newest_good_one_of_each_kind_and_those_in_use_st
         assert not table.load(pool.engine, second.id).kept
 
 
+def test_folders_are_kept_to_a_number_of_bytes(path):
+    with standing(path, JobSettings(threads=1, nice=0, keep_bytes=1)) as pool:
+        first, second = (ended(pool, submit(pool, "report").id) for _ in range(2))
+        wait_until(lambda: not pool.folder(first.id).exists())
+        assert pool.folder(second.id).exists()
+
+
 def wait_until(claim):
     end = time.monotonic() + 20
     while not claim():
