@@ -17,7 +17,7 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel
-from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import DataError, OperationalError, StatementError
 from starlette.exceptions import HTTPException
 
 from api.accounts import (
@@ -222,6 +222,7 @@ def answer_to(request: Request, error: Exception) -> Response:
     status, code, title = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     detail = str(error)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or not isinstance(error, GeoError):
+        hide_values(error)
         _LOG.error("%s", code, exc_info=error)
     if not isinstance(error, GeoError):
         # Not a word of what is wrong: the message may quote anything.
@@ -235,6 +236,14 @@ def answer_to(request: Request, error: Exception) -> Response:
     if isinstance(error, StaleError):
         rows = jsonable_encoder({"base": error.base, "theirs": error.theirs, "yours": error.yours})
     return problem(status, title, detail, request, code=code, headers=headers, **rows)
+
+
+def hide_values(error: BaseException | None) -> None:
+    """Let errors of the database name their statement without its values: those may be a person's."""
+    while error is not None:
+        if isinstance(error, StatementError):
+            error.hide_parameters = True
+        error = error.__cause__ or error.__context__
 
 
 def _is_page(request: Request) -> bool:

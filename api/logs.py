@@ -13,11 +13,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from fastapi import Request
-from sqlalchemy.exc import StatementError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import answer_to
+from api.errors import answer_to, hide_values
 from api.metrics import Metrics
 
 REQUEST_ID: Final = "X-Request-ID"
@@ -95,17 +94,9 @@ class JsonLines(logging.Formatter):
             **getattr(record, "fields", {}),
         }
         if record.exc_info:
-            _hide_values(record.exc_info[1])
+            hide_values(record.exc_info[1])
             line["error"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
-
-
-def _hide_values(error: BaseException | None) -> None:
-    """Let errors of the database name their statement without its values: those may be a person's."""
-    while error is not None:
-        if isinstance(error, StatementError):
-            error.hide_parameters = True
-        error = error.__cause__ or error.__context__
 
 
 def log_to_stderr() -> None:

@@ -19,7 +19,7 @@ router = APIRouter(prefix="/api/v1/keys", tags=["access"])
 class KeyMade(Asked):
     """A key to be made for oneself; what is left out is as the owner's."""
 
-    label: str = Field(title="用途", min_length=1, max_length=80)
+    label: str = Field(title="用途", min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")
     role: Role | None = None
     villages: Villages = None
     days: int | None = Field(default=None, title="有效天数", ge=1, le=3650)

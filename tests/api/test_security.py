@@ -294,7 +294,7 @@ def test_odd_letters_in_a_body_break_nothing(client, odd):
     user = f'{{"name": "a{odd}", "role": "viewer"}}'
     assert client.post("/api/v1/users", content=user, headers=JSON).status_code == 422
     key = client.post("/api/v1/keys", content=f'{{"label": "a{odd}"}}', headers=JSON)
-    assert key.status_code in {201, 422}
+    assert key.status_code == (201 if odd == "\\u202e" else 422)
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/xml", ""])
