@@ -14,6 +14,7 @@ from pathlib import Path
 import psycopg
 
 NOT_THERE = "no PostgreSQL with PostGIS on this machine: scripts/setup.sh postgis"
+_MADE = ("-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions")
 # Nothing of it outlives the tests, so nothing need reach the disk.
 _SETTINGS = {
     "listen_addresses": "",
@@ -47,7 +48,9 @@ class Server:
         return f"postgresql://postgres@/{name}?host={self.folder}"
 
     def run(self, statement):
-        with psycopg.connect(host=str(self.folder), user="postgres", dbname="postgres", autocommit=True) as held:
+        with psycopg.connect(
+            host=str(self.folder), user="postgres", dbname="postgres", autocommit=True
+        ) as held:
             held.execute(statement)
 
     def database(self, template="template_postgis"):
@@ -55,6 +58,10 @@ class Server:
         name = f"test{next(self._numbers)}"
         self.run(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.url(name)
+
+    def drop(self, url):
+        name = url.partition("@/")[2].partition("?")[0]
+        self.run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @contextmanager
@@ -72,14 +79,16 @@ def server():
     process = None
     try:
         subprocess.run(
-            [*owner, binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8"]
-            + ["--locale=C.UTF-8", "--no-sync", "--no-instructions"],
+            [*owner, binaries / "initdb", "-D", data, "-U", "postgres", *_MADE],
             check=True, cwd="/", capture_output=True,
         )  # fmt: skip
         options = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
-                [*with_it, binaries / "postgres", "-D", data, "-k", folder, *options], cwd="/", stdout=log, stderr=log
+                [*with_it, binaries / "postgres", "-D", data, "-k", folder, *options],
+                cwd="/",
+                stdout=log,
+                stderr=log,
             )
         made = Server(folder)
         _wait(made, process)

@@ -50,15 +50,22 @@ def flaws(rows: Iterable[Mapping[str, Any]], *, head: tuple[int, str] | None = N
             found.append(f"第 {expected} 条处是第 {seq} 条：有记录被删去、插入或调换")
         if row["previous_hash"] != previous:
             found.append(f"第 {seq} 条与上一条接不上：此处有记录被改动、删去、插入或调换")
-        if sealed(row, row["previous_hash"] or "") != row["hash"]:
+        if not _holds(row):
             found.append(f"第 {seq} 条的内容与其哈希不符：被改动过")
-        previous, expected = row["hash"], (seq or expected) + 1
+        previous, expected = row["hash"], (seq if isinstance(seq, int) else expected) + 1
         if head is not None and seq == head[0]:
             held = row["hash"]
     if head is not None and head[0] and held != head[1]:
         lost = f"末尾缺少记录：应有第 {head[0]} 条" if held is None else f"第 {head[0]} 条的哈希与留存的不同"
         found.append(lost)
     return found
+
+
+def _holds(row: Mapping[str, Any]) -> bool:
+    try:
+        return sealed(row, row["previous_hash"]) == row["hash"]
+    except (TypeError, ValueError):  # nothing the log ever wrote
+        return False
 
 
 def replay(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:

@@ -112,7 +112,8 @@ def _of_column(condition: Compare | Between | In | Like | IsNull, asked: Asked) 
         case Compare(name, op, value):
             return _compared(column(name, value), op, value)
         case Between(name, low, high):
-            return column(name, low, high).between(low, high)
+            held = column(name, low, high)
+            return and_(held >= low, held <= high)
         case In(name, values):
             if len(values) > _MOST_VALUES:
                 raise ConditionError(f"一次最多比较 {_MOST_VALUES} 个值，现有 {len(values)} 个")

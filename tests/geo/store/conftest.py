@@ -48,7 +48,10 @@ def new_place(county_file, tmp_path_factory, request):
 @pytest.fixture(params=BOTH)
 def place(request, new_place):
     """URL of a workspace."""
-    return new_place(request.param)
+    url = new_place(request.param)
+    yield url
+    if request.param == "postgis":  # tens of megabytes each
+        request.getfixturevalue("postgis").drop(url)
 
 
 @pytest.fixture
@@ -63,4 +66,11 @@ def ticking():
 def store(place, ticking, tmp_path):
     """The workspace, opened to be worked on."""
     with open_store(place, clock=ticking, folder=tmp_path / "service") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session", params=BOTH)
+def still(request, new_place, tmp_path_factory):
+    """A store for tests that change nothing: one for all of them."""
+    with open_store(new_place(request.param), folder=tmp_path_factory.mktemp("still")) as opened:
         yield opened

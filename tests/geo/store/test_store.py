@@ -37,7 +37,13 @@ from tests.geo.county import CRS, D_CODE, LOWER, STRIP_CODE, UPPER, W_CODE, X0, 
 OF_UPPER = Scope(frozenset({UPPER}), personal=True)
 NO_NAMES = Scope(None, personal=False)
 KEY = f"{UPPER}01-0001"
-CASE = {"piece_key": KEY, "piece_code": W_CODE, "village_code": UPPER, "state": "identified", "owner_name": "张三"}
+CASE = {
+    "piece_key": KEY,
+    "piece_code": W_CODE,
+    "village_code": UPPER,
+    "state": "identified",
+    "owner_name": "张三",
+}
 
 
 def codes(store, **asked):
@@ -53,22 +59,25 @@ def put_case(store, **more):
 # --- questions -------------------------------------------------------------------------------------
 
 
-def test_a_page_has_the_rows_as_the_workspace_reads_them(store):
-    page = store.query("pieces", Query(), EVERYTHING)
-    whole = store.workspace.read("pieces")
+def test_a_page_has_the_rows_as_the_workspace_reads_them(still):
+    page = still.query("pieces", Query(), EVERYTHING)
+    whole = still.workspace.read("pieces")
     pd.testing.assert_frame_equal(page.rows.drop(columns=["fid", "geometry"]), whole.drop(columns="geometry"))
     assert shapely.equals_exact(page.rows.geometry.to_numpy(), whole.geometry.to_numpy(), 0).all()
     assert isinstance(page.rows, gpd.GeoDataFrame)
-    assert page.rows.crs == store.workspace.crs
+    assert page.rows.crs == still.workspace.crs
     assert page.after is None
     assert page.matched == 5
 
 
-def test_every_layer_can_be_asked_for(store):
+def test_every_layer_can_be_asked_for(still):
     for layer in schema.LAYER_TITLES:
-        rows = store.query(layer, Query(), EVERYTHING).rows
-        assert [*rows.columns][:-1 if layer in workspace.GEOMETRIES else None] == ["fid", *schema.column_names(layer)]
-        assert store.count(layer, None, EVERYTHING) == len(rows)
+        rows = still.query(layer, Query(), EVERYTHING).rows
+        assert [*rows.columns][: -1 if layer in workspace.GEOMETRIES else None] == [
+            "fid",
+            *schema.column_names(layer),
+        ]
+        assert still.count(layer, None, EVERYTHING) == len(rows)
 
 
 @pytest.mark.parametrize(
@@ -103,9 +112,9 @@ def test_every_layer_can_be_asked_for(store):
         (Intersects(box(X0 + 400, Y0 + 100, X0 + 401, Y0 + 101)), 1),
     ],
 )  # fmt: skip
-def test_a_condition_finds_its_rows(store, where, found):
-    assert len(codes(store, where=where)) == found
-    assert store.count("pieces", where, EVERYTHING) == found
+def test_a_condition_finds_its_rows(still, where, found):
+    assert len(codes(still, where=where)) == found
+    assert still.count("pieces", where, EVERYTHING) == found
 
 
 @pytest.mark.parametrize(
@@ -120,7 +129,7 @@ def test_a_condition_finds_its_rows(store, where, found):
         Compare("state", "=", "a\x00b"),
         Compare("state", "=", "\ud800"),
         Compare("state", "; DROP TABLE pieces", "x"),
-        Compare('state" = \'x\' OR "1', "=", "x"),
+        Compare("state\" = 'x' OR \"1", "=", "x"),
         Compare("fid", "=", 1),
         In("state", ("a", 2)),
         Like("area_m2", "1%"),
@@ -132,120 +141,122 @@ def test_a_condition_finds_its_rows(store, where, found):
         Not(Not(Compare("no_such", "=", 1))),
     ],
 )
-def test_a_condition_without_meaning_is_refused(store, where):
+def test_a_condition_without_meaning_is_refused(still, where):
     with pytest.raises(ConditionError):
-        store.query("pieces", Query(where=where), EVERYTHING)
+        still.query("pieces", Query(where=where), EVERYTHING)
     with pytest.raises(ConditionError):
-        store.count("pieces", where, EVERYTHING)
+        still.count("pieces", where, EVERYTHING)
 
 
-def test_a_condition_nested_without_end_is_refused(store):
+def test_a_condition_nested_without_end_is_refused(still):
     where = Compare("state", "=", "x")
     for _ in range(2000):
         where = Not(where)
     with pytest.raises(ConditionError, match="嵌套"):
-        store.query("pieces", Query(where=where), EVERYTHING)
+        still.query("pieces", Query(where=where), EVERYTHING)
 
 
-def test_a_value_is_never_sql(store):
+def test_a_value_is_never_sql(still):
     evil = "x' OR '1'='1'; DROP TABLE pieces; --"
-    assert codes(store, where=Compare("state", "=", evil)) == []
-    assert codes(store, where=Like("state", evil)) == []
-    assert store.row("pieces", evil, EVERYTHING) is None
-    assert store.history("cases", evil, EVERYTHING) == []
-    assert len(codes(store)) == 5
+    assert codes(still, where=Compare("state", "=", evil)) == []
+    assert codes(still, where=Like("state", evil)) == []
+    assert still.row("pieces", evil, EVERYTHING) is None
+    assert still.history("cases", evil, EVERYTHING) == []
+    assert len(codes(still)) == 5
 
 
-def test_rows_come_in_the_order_asked_for(store):
-    assert codes(store, sort=("-area_m2",))[0] == X_CODE
-    assert codes(store, sort=("area_m2",))[-1] == X_CODE
-    assert codes(store, sort=("-village_code", "area_m2"))[1:3] == [D_CODE, STRIP_CODE]
-    assert codes(store, sort=("-fid",)) == codes(store)[::-1]
+def test_rows_come_in_the_order_asked_for(still):
+    assert codes(still, sort=("-area_m2",))[0] == X_CODE
+    assert codes(still, sort=("area_m2",))[-1] == X_CODE
+    assert codes(still, sort=("-village_code", "area_m2"))[1:3] == [D_CODE, STRIP_CODE]
+    assert codes(still, sort=("-fid",)) == codes(still)[::-1]
     for wrong in (("no_such",), ("state", "-state"), ("state;",), ("geometry",)):
         with pytest.raises(ConditionError):
-            codes(store, sort=wrong)
+            codes(still, sort=wrong)
 
 
-def test_pages_follow_one_another(store):
-    first = store.query("pieces", Query(limit=2, sort=("piece_shape",)), EVERYTHING)
-    second = store.query("pieces", Query(limit=2, sort=("piece_shape",), after=first.after), EVERYTHING)
-    third = store.query("pieces", Query(limit=2, sort=("piece_shape",), after=second.after), EVERYTHING)
+def test_pages_follow_one_another(still):
+    first = still.query("pieces", Query(limit=2, sort=("piece_shape",)), EVERYTHING)
+    second = still.query("pieces", Query(limit=2, sort=("piece_shape",), after=first.after), EVERYTHING)
+    third = still.query("pieces", Query(limit=2, sort=("piece_shape",), after=second.after), EVERYTHING)
     assert third.after is None
     held = [code for page in (first, second, third) for code in page.rows["piece_code"]]
-    assert held == codes(store, sort=("piece_shape",))
+    assert held == codes(still, sort=("piece_shape",))
 
 
 @pytest.mark.parametrize("mark", ["", "x", "W10", "////", "W1tdLFsxXV0x", "é", "W1siYXJlYV9tMiJdLFsxLDJdXQ"])
-def test_a_mark_of_another_page_is_refused(store, mark):
+def test_a_mark_of_another_page_is_refused(still, mark):
     with pytest.raises(ConditionError, match="翻页标记"):
-        store.query("pieces", Query(after=mark), EVERYTHING)
+        still.query("pieces", Query(after=mark), EVERYTHING)
 
 
 @pytest.mark.parametrize("limit", [0, -1, 10_001])
-def test_a_page_has_a_size(store, limit):
+def test_a_page_has_a_size(still, limit):
     with pytest.raises(ConditionError, match="每页行数"):
-        store.query("pieces", Query(limit=limit), EVERYTHING)
+        still.query("pieces", Query(limit=limit), EVERYTHING)
 
 
-def test_the_number_of_matches_is_told_where_it_is_wanted(store):
+def test_the_number_of_matches_is_told_where_it_is_wanted(still):
     half = Compare("village_code", "=", UPPER)
-    assert store.query("pieces", Query(where=half, limit=1), EVERYTHING).matched is None
-    assert store.query("pieces", Query(where=half, limit=1, count=True), EVERYTHING).matched == 3
-    assert store.query("pieces", Query(where=half), EVERYTHING).matched == 3
+    assert still.query("pieces", Query(where=half, limit=1), EVERYTHING).matched is None
+    assert still.query("pieces", Query(where=half, limit=1, count=True), EVERYTHING).matched == 3
+    assert still.query("pieces", Query(where=half), EVERYTHING).matched == 3
 
 
-def test_a_tile_gets_bytes_and_plain_values(store):
-    shapes, held = store.raw("pieces", ["piece_code", "area_m2"], bbox=(X0, Y0, X0 + 300, Y0 + 1000), scope=EVERYTHING)
+def test_a_tile_gets_bytes_and_plain_values(still):
+    shapes, held = still.raw(
+        "pieces", ["piece_code", "area_m2"], bbox=(X0, Y0, X0 + 300, Y0 + 1000), scope=EVERYTHING
+    )
     assert held == {"fid": [1], "piece_code": [W_CODE], "area_m2": [4000.0]}
     assert shapely.from_wkb(shapes)[0].area == 4000
-    shapes, held = store.raw("pieces", ["piece_code"], bbox=(0, 0, 1, 1), scope=EVERYTHING)
+    shapes, held = still.raw("pieces", ["piece_code"], bbox=(0, 0, 1, 1), scope=EVERYTHING)
     assert (len(shapes), held) == (0, {"fid": [], "piece_code": []})
-    shapes, held = store.raw("balance", ["code"], scope=EVERYTHING, where=Compare("level", "=", "county"))
+    shapes, held = still.raw("balance", ["code"], scope=EVERYTHING, where=Compare("level", "=", "county"))
     assert held["code"] == ["140725"]
     assert shapes.tolist() == [None]
 
 
-def test_a_row_is_found_by_its_key_and_by_its_number(store):
-    row = store.row("pieces", W_CODE, EVERYTHING)
+def test_a_row_is_found_by_its_key_and_by_its_number(still):
+    row = still.row("pieces", W_CODE, EVERYTHING)
     assert row["area_m2"] == 4000.0
     assert row["is_enclave"] is False
     assert row["village_name"] is None
     assert row["geometry"].area == 4000
-    assert store.at("pieces", row["fid"], EVERYTHING)["piece_code"] == W_CODE
-    assert store.row("pieces", "none", EVERYTHING) is None
-    assert store.row("pieces", 7, EVERYTHING) is None
-    assert store.at("pieces", 10**30, EVERYTHING) is None
+    assert still.at("pieces", row["fid"], EVERYTHING)["piece_code"] == W_CODE
+    assert still.row("pieces", "none", EVERYTHING) is None
+    assert still.row("pieces", 7, EVERYTHING) is None
+    assert still.at("pieces", 10**30, EVERYTHING) is None
     with pytest.raises(InputError, match="没有键"):
-        store.row("grid_lineage", "x", EVERYTHING)
+        still.row("grid_lineage", "x", EVERYTHING)
     with pytest.raises(InputError, match="没有图层"):
-        store.row("rivers", "x", EVERYTHING)
+        still.row("rivers", "x", EVERYTHING)
 
 
 # --- scope -----------------------------------------------------------------------------------------
 
 
-def test_a_caller_of_a_village_sees_its_rows_alone(store):
-    assert all(code.startswith(UPPER) for code in codes(store, scope=OF_UPPER))
-    assert store.count("pieces", None, OF_UPPER) == 3
-    assert store.row("pieces", D_CODE, OF_UPPER) is None
-    assert store.row("pieces", W_CODE, OF_UPPER) is not None
-    assert store.at("pieces", 4, OF_UPPER) is None
-    assert store.count("parcels", None, OF_UPPER) == 4
-    assert store.count("parcels", None, Scope(frozenset({LOWER}))) == 0
-    assert store.count("balance", None, OF_UPPER) == 2
-    assert store.count("pieces", None, Scope(frozenset())) == 0
-    _, held = store.raw("patches", ["patch_code"], scope=OF_UPPER)
+def test_a_caller_of_a_village_sees_its_rows_alone(still):
+    assert all(code.startswith(UPPER) for code in codes(still, scope=OF_UPPER))
+    assert still.count("pieces", None, OF_UPPER) == 3
+    assert still.row("pieces", D_CODE, OF_UPPER) is None
+    assert still.row("pieces", W_CODE, OF_UPPER) is not None
+    assert still.at("pieces", 4, OF_UPPER) is None
+    assert still.count("parcels", None, OF_UPPER) == 4
+    assert still.count("parcels", None, Scope(frozenset({LOWER}))) == 0
+    assert still.count("balance", None, OF_UPPER) == 2
+    assert still.count("pieces", None, Scope(frozenset())) == 0
+    _, held = still.raw("patches", ["patch_code"], scope=OF_UPPER)
     assert len(held["patch_code"]) == 3
 
 
-def test_a_caller_of_a_village_does_not_see_what_is_of_none(store):
+def test_a_caller_of_a_village_does_not_see_what_is_of_none(still):
     for layer in ("runs", "meta"):
         for ask in (
-            lambda layer=layer: store.query(layer, Query(), OF_UPPER),
-            lambda layer=layer: store.raw(layer, scope=OF_UPPER),
-            lambda layer=layer: store.count(layer, None, OF_UPPER),
-            lambda layer=layer: store.row(layer, "crs", OF_UPPER),
-            lambda layer=layer: store.at(layer, 1, OF_UPPER),
+            lambda layer=layer: still.query(layer, Query(), OF_UPPER),
+            lambda layer=layer: still.raw(layer, scope=OF_UPPER),
+            lambda layer=layer: still.count(layer, None, OF_UPPER),
+            lambda layer=layer: still.row(layer, "crs", OF_UPPER),
+            lambda layer=layer: still.at(layer, 1, OF_UPPER),
         ):
             with pytest.raises(ForbiddenError):
                 ask()
@@ -264,7 +275,12 @@ def test_names_of_persons_are_absent_where_they_are_not_to_be_read(store):
 
 
 @pytest.mark.parametrize(
-    "asked", [{"where": Compare("owner_name", "=", "张三")}, {"sort": ("owner_name",)}, {"where": IsNull("owner_name")}]
+    "asked",
+    [
+        {"where": Compare("owner_name", "=", "张三")},
+        {"sort": ("owner_name",)},
+        {"where": IsNull("owner_name")},
+    ],
 )
 def test_a_hidden_name_cannot_be_guessed_by_filters(store, asked):
     put_case(store)
@@ -323,7 +339,7 @@ def test_values_that_are_there_already_change_nothing(store):
 
 def test_an_exception_leaves_nothing_of_a_transaction(store):
     before = store.head(), store.edition("cases"), store.edition("pieces")
-    with pytest.raises(ZeroDivisionError), store.write(actor="李") as change:
+    with pytest.raises(ZeroDivisionError), store.write(actor="李") as change:  # noqa: PT012 - of several steps
         change.insert("cases", CASE)
         change.note("login")
         _ = 1 / 0
@@ -374,10 +390,10 @@ def test_a_piece_shows_the_state_of_its_record(store):
         ("rivers", {"x": 1}),
     ],
 )
-def test_a_row_that_cannot_be_is_refused(store, layer, values):
-    with pytest.raises(InputError), store.write(actor="李") as change:
+def test_a_row_that_cannot_be_is_refused(still, layer, values):
+    with pytest.raises(InputError), still.write(actor="李") as change:
         change.insert(layer, values)
-    assert store.head()[0] == 0
+    assert still.head()[0] == 0
 
 
 def test_a_key_is_there_once(store):
@@ -406,7 +422,9 @@ def test_values_of_numpy_and_pandas_are_plain(store):
     row = put_case(store, measured_m2=np.float64(2.5), note=pd.NA, place_name=float("nan"))
     assert (row["measured_m2"], row["note"], row["place_name"]) == (2.5, None, None)
     with store.write(actor="李") as change:
-        change.insert("attachments", {"attachment_key": "a", "byte_count": np.int64(3), "village_code": UPPER})
+        change.insert(
+            "attachments", {"attachment_key": "a", "byte_count": np.int64(3), "village_code": UPPER}
+        )
     assert store.row("attachments", "a", EVERYTHING)["byte_count"] == 3
     assert store.verify_audit() == []
 
@@ -505,13 +523,13 @@ def test_layers_of_a_job_take_the_place_of_those_here_and_records_stay(store, tm
     assert store.row("pieces", W_CODE, EVERYTHING)["state"] == "measured"
 
 
-def test_layers_in_another_system_are_not_published(store, tmp_path):
+def test_layers_in_another_system_are_not_published(still, tmp_path):
     workspace.write(tmp_path / "job.gpkg", {}, crs="EPSG:4527")
     with pytest.raises(MismatchError, match="坐标系"):
-        store.replace_layers(workspace.open(tmp_path / "job.gpkg"), actor="x", why="")
+        still.replace_layers(workspace.open(tmp_path / "job.gpkg"), actor="x", why="")
     workspace.write(tmp_path / "same.gpkg", {}, crs=CRS)
     with pytest.raises(InputError, match="没有图层 cases"):
-        store.replace_layers(workspace.open(tmp_path / "same.gpkg"), actor="x", why="", layers=["cases"])
+        still.replace_layers(workspace.open(tmp_path / "same.gpkg"), actor="x", why="", layers=["cases"])
 
 
 def test_a_run_that_replaces_the_workspace_keeps_the_records(place, ticking, tmp_path):
