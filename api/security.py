@@ -15,7 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.access import OPEN_FOLDERS, OPEN_PATHS
+from api.access import OPEN_FOLDERS, OPEN_PATHS, Caller
+from api.accounts import ROLES
 from api.errors import TooLargeError, answer_to
 from api.settings import Settings
 
@@ -30,6 +31,12 @@ NOT_PACKED: Final = (
     "application/vnd.pmtiles",
     "application/x-protobuf",
 )
+# Ends of paths that take more than a form's worth of bytes: from which role, and how much.
+_LARGE: Final = {
+    "/uploads": ("reviewer", "max_upload"),
+    "/returns": ("officer", "max_upload"),
+    "/attachments": ("officer", "max_attachment"),
+}
 _HOST: Final = re.compile(r"(?P<name>[A-Za-z0-9._\-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 _FIXED: Final = {
     "X-Content-Type-Options": "nosniff",
@@ -105,7 +112,7 @@ class Gate:
             return
         scope = self._as_seen_by_the_proxy(scope)
         headers = Headers(scope=scope)
-        limit = self._limit(scope["path"])
+        role, limit = self._limit(scope["path"])
         try:
             self._check_host(headers)
             said = headers.get("content-length", "0")
@@ -121,15 +128,21 @@ class Gate:
             message = await receive()
             if message["type"] == "http.request":
                 got += len(message.get("body", b""))
-                if got > limit:
-                    raise _too_large(limit)
+                # Bodies are read before a route asks who may: only who may send much can send much.
+                caller: Caller | None = scope["state"].get("caller")
+                most = limit if caller is not None and caller.may(role) else self._settings.max_body
+                if got > min(most, limit):
+                    raise _too_large(most)
             return message
 
         await self._app(scope, counted, send)
 
-    def _limit(self, path: str) -> int:
-        uploads = any(part in path for part in self._settings.upload_paths)
-        return self._settings.max_upload if uploads else self._settings.max_body
+    def _limit(self, path: str) -> tuple[str, int]:
+        """Bytes a request to a path may bring at most, and the role from which it may."""
+        for end, (role, setting) in _LARGE.items():
+            if path.endswith(end):
+                return role, int(getattr(self._settings, setting))
+        return ROLES[0], self._settings.max_body
 
     def _check_host(self, headers: Headers) -> None:
         host = _HOST.fullmatch(headers.get("host", ""))

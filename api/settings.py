@@ -59,8 +59,8 @@ class Settings:
     hash_passes: int = 2
 
     max_body: int = _MIB  # bytes of a request
-    max_upload: int = 2048 * _MIB  # bytes of a request to one of these
-    upload_paths: tuple[str, ...] = ("/api/v1/uploads", "/attachments", "/returns")  # anywhere in the path
+    max_attachment: int = 64 * _MIB  # of one that attaches a file to a piece
+    max_upload: int = 2048 * _MIB  # of one that brings a delivery or what came back from the field
     orthophoto: tuple[Path, ...] = ()  # rasters, or folders of them, that lie under the map
     tianditu_url: str = ""  # address of 天地图 or of a county's node; empty: none
     tianditu_key: str = field(default="", repr=False)  # stays here: in no answer and no log

@@ -75,7 +75,8 @@ async def raw(request: Request):
     return {"bytes": len(await request.body())}
 
 
-@router.post("/uploads/raw/api/v1/uploads")
+@router.post("/attachments")
+@router.post("/uploads")
 async def upload(request: Request):
     return {"bytes": len(await request.body())}
 
@@ -104,7 +105,12 @@ def peer(request: Request):
 def app(county, tmp_path_factory):
     path = tmp_path_factory.mktemp("security") / "county.gpkg"
     path.write_bytes(county.read_bytes())
-    made = create_app(path, Settings(proxies=("10.9.0.0/16",), max_body=10_000, max_upload=50_000, **QUICK))
+    made = create_app(
+        path,
+        Settings(
+            proxies=("10.9.0.0/16",), max_body=10_000, max_attachment=20_000, max_upload=50_000, **QUICK
+        ),
+    )
     made.include_router(router)
     with TestClient(made):
         yield made
@@ -247,10 +253,31 @@ def test_a_body_in_pieces_is_counted(client):
 JSON = {"Content-Type": "application/json"}
 
 
-def test_uploads_may_be_larger_and_have_an_end_too(client):
-    address = "/trial/uploads/raw/api/v1/uploads"
-    assert client.post(address, content=b"x" * 50_000).json() == {"bytes": 50_000}
-    assert code_of(client.post(address, content=b"x" * 50_001)) == (413, "too_large")
+@pytest.mark.parametrize(
+    ("address", "role", "most"),
+    [
+        ("/trial/uploads", "reviewer", 50_000),
+        ("/trial/uploads", "officer", 10_000),
+        ("/trial/attachments", "officer", 20_000),
+        ("/trial/attachments", "viewer", 10_000),
+        ("/trial/raw", "admin", 10_000),
+    ],
+)
+def test_large_bodies_are_for_who_may_send_them_and_have_an_end_too(app, address, role, most):
+    client = user_client(app, role)
+
+    def pieces(count):
+        yield from [b"x" * 1000] * (count // 1000)
+        yield b"x" * (count % 1000)
+
+    for content in (lambda count: b"x" * count, pieces):
+        assert client.post(address, content=content(most)).json() == {"bytes": most}
+        assert code_of(client.post(address, content=content(most + 1))) == (413, "too_large")
+
+
+def test_who_is_not_in_sends_nothing(app):
+    answer = PageClient(app).post("/trial/uploads", content=b"x" * 40_000)
+    assert code_of(answer) == (401, "unauthorized")
 
 
 @pytest.mark.parametrize("length", ["-1", "abc", "1e3", "9" * 400, "+5", "0x10"])
