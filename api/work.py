@@ -133,9 +133,9 @@ def main(arguments: list[str]) -> int:
     except ShiftError as error:
         _keep_shifts(task, error)
         write_index(task.folder)
-        teller.end("failed", code="shift", message=f"{_without_paths(str(error), folder)}；见偏移表")
+        teller.end("failed", code="shift", message=f"{_without_paths(str(error), task)}；见偏移表")
     except GeoError as error:
-        teller.end("failed", code=type(error).__name__, message=_without_paths(str(error), folder))
+        teller.end("failed", code=type(error).__name__, message=_without_paths(str(error), task))
     except MemoryError:
         teller.end("failed", code="memory", message="内存不足；请关闭其他程序，或减少线程数后重新运行")
     except Exception:  # noqa: BLE001 - whatever it is, the job's row says so and the log has it whole
@@ -156,9 +156,31 @@ def _end_with_service() -> None:
     os._exit(1)
 
 
-def _without_paths(text: str, folder: Path) -> str:
+def _without_paths(text: str, task: Task) -> str:
     """A message with names in place of the server's folders."""
-    return text.replace(f"{folder}{os.sep}", "").replace(str(folder), "任务文件夹")
+    roots = {
+        str(task.folder / FILES),
+        str(task.folder),
+        *(str(Path(one).parent) for one in _paths(task.inputs)),
+    }
+    if "://" not in task.url:
+        roots.add(str(Path(task.url).parent))
+    for root in sorted(roots - {"/", "."}, key=len, reverse=True):
+        text = text.replace(f"{root}{os.sep}", "").replace(root, "服务器文件夹")
+    return text.replace(task.url, "工作区") if "://" in task.url else text
+
+
+def _paths(value: Any) -> Iterator[str]:  # noqa: ANN401 - inputs of any form
+    """Every path among inputs."""
+    if isinstance(value, str):
+        if Path(value).is_absolute():
+            yield value
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from _paths(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _paths(one)
 
 
 def _keep_shifts(task: Task, error: ShiftError) -> None:

@@ -172,6 +172,7 @@ def test_a_job_that_cannot_be_done_says_why_without_paths_of_the_server(path, tm
         assert job.status == "failed"
         assert job.message
         assert "Traceback" not in job.message
+        assert str(tmp_path) not in job.message
         assert published(pool.store) == 0
 
 
