@@ -58,6 +58,7 @@ def answer(  # noqa: PLR0913 - what a page is made of
     caller: Caller | None = None,
     told: Mapping[str, Any] | None = None,
     spec: MapSpec | None = None,
+    **more: Any,  # noqa: ANN401 - whatever the template names
 ) -> HTMLResponse:
     """One page.
 
@@ -75,6 +76,8 @@ def answer(  # noqa: PLR0913 - what a page is made of
         Plain values its script finds in ``taotu.told``.
     spec : MapSpec, optional
         The map on it, if it has one.
+    **more
+        What else the template shows.
     """
     nonce = request.state.nonce
     parts = map_parts(served_map(spec), nonce=nonce) if spec else None
@@ -95,6 +98,7 @@ def answer(  # noqa: PLR0913 - what a page is made of
             map_head=Markup(parts.head) if parts else "",  # noqa: S704 - made here, with its texts escaped
             map_body=Markup(parts.body) if parts else "",  # noqa: S704
             map_script=Markup(parts.script) if parts else "",  # noqa: S704
+            **more,
         )
     )
     return HTMLResponse(html, headers={"Cache-Control": "no-store"})

@@ -1,37 +1,51 @@
 """Pages for people. What they show comes from the routes that programs use; a page is only their shell."""
 
-from typing import Final
+import platform
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
-from api.access import CallerDep, StoreDep
+import geo
+from api.access import Caller, CallerDep, StoreDep, needs
 from api.extent import reach
 from api.pages import answer
+from api.routes.basemap import Pictures, PicturesDep, list_basemaps
+from api.routes.tiles import TilesDep
 from api.systems import CRS84, lonlat, systems
-from geo.schema import LAYER_TITLES
-from geo.servedmap import MapSpec, Overview, VillageFigure
+from api.tiling import Tiles
+from geo.schema import LAYER_TITLES, titles
+from geo.servedmap import MapClass, MapLayer, MapSpec, Swipe, base_maps, county_overview, county_tiles
 from geo.standards import code_list
 from geo.store import EVERYTHING, Store
+from geo.tiles import TILE_COLUMNS
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
-_FIGURES: Final = (
-    VillageFigure(column="block_mu", title="剩余图块面积"),
-    VillageFigure(column="unconfirmed_mu", title="未确权地面积"),
-    VillageFigure(column="newly_added_mu", title="新增地面积"),
-    VillageFigure(column="undetermined_mu", title="待定面积"),
-    VillageFigure(column="candidate_mu", title="待核查面积"),
-    VillageFigure(column="farmland_mu", title="集体耕地面积"),
-    VillageFigure(column="piece_count", title="图块数", unit="块", decimals=0),
-)
 _CHINA: Final = (73.5, 18.0, 135.1, 53.6)  # a workspace without land still opens
+_PIECE_CODES: Final = ("state", "piece_class", "piece_shape", "DLBM")
+_CASE_CODES: Final = ("identified_as", "measured_how", "owner_kind", "reject_reason")
+_LIBRARIES: Final = ("geopandas", "shapely", "pyogrio", "fastapi", "uvicorn", "sqlalchemy", "folium")
+
+# What is laid beside what: the name in the address, its title, layers of the left and of the right side.
+_COMPARISONS: Final = {
+    "pieces": ("承包地块 / 剩余图块", ("parcels", "承包地块"), ("pieces", "剩余图块")),
+    "survey": ("耕地图斑 / 承包地块", ("patches", "耕地图斑"), ("parcels", "承包地块")),
+    "shift": ("改正前 / 改正后", ("parcels_original", "改正前"), ("parcels", "改正后")),
+}
+
+Officer = Annotated[Caller, needs("officer")]
+Reviewer = Annotated[Caller, needs("reviewer")]
+Admin = Annotated[Caller, needs("admin")]
 
 
 def county_name(store: Store) -> str:
     """What the workspace calls itself."""
-    meta = store.raw("meta", scope=EVERYTHING)[1]
-    return str(dict(zip(meta["key"], meta["value"], strict=True)).get("title") or "剩余耕地图块")
+    return _meta(store).get("title") or "剩余耕地图块"
 
 
 def map_bounds(store: Store) -> tuple[float, float, float, float]:
@@ -48,6 +62,30 @@ def codes_told(*names: str) -> dict[str, dict[str, str]]:
     return {name: dict(code_list(name)) for name in names}
 
 
+def map_layers(
+    store: Store, caller: Caller, tiles: Tiles, *, on: Collection[str], off: Collection[str] = ()
+) -> tuple[MapLayer, ...]:
+    """Layers of tiles at the caller's edition: those of ``on`` shown at once, those of ``off`` to be turned on."""
+    versions = {
+        layer: tiles.version(layer, caller.scope) for layer in TILE_COLUMNS if layer in store.workspace.layers
+    }
+    return tuple(
+        replace(layer, show=layer.key in on)
+        for layer in county_tiles(version=versions)
+        if layer.key in on or layer.key in off
+    )
+
+
+def _meta(store: Store) -> dict[str, str]:
+    table = store.raw("meta", scope=EVERYTHING)[1]
+    return dict(zip(table["key"], table["value"], strict=True))
+
+
+def _spec(store: Store, caller: Caller, pictures: Pictures, label: str, **more: Any) -> MapSpec:  # noqa: ANN401
+    bases = base_maps(list_basemaps(caller, pictures)["basemaps"])
+    return MapSpec(bounds=map_bounds(store), label=label, bases=bases, overview=county_overview(), **more)
+
+
 @router.get("/login")
 def login_page(request: Request, store: StoreDep) -> HTMLResponse:
     """The way in; whoever is in already changes the password here."""
@@ -55,14 +93,192 @@ def login_page(request: Request, store: StoreDep) -> HTMLResponse:
 
 
 @router.get("/")
-def overview_page(request: Request, store: StoreDep, caller: CallerDep) -> HTMLResponse:
+def overview_page(request: Request, store: StoreDep, caller: CallerDep, pictures: PicturesDep) -> HTMLResponse:
     """The county at a glance."""
-    spec = MapSpec(
-        bounds=map_bounds(store),
-        label="各村剩余图块",
-        overview=Overview(url="/api/v1/overview/villages", figures=_FIGURES),
-    )
     told = {"codes": codes_told("state", "piece_class", "piece_shape"), "layers": LAYER_TITLES}
+    spec = _spec(store, caller, pictures, "各村剩余图块")
     return answer(
         request, "overview", title="总览", county=county_name(store), caller=caller, told=told, spec=spec
     )
+
+
+@router.get("/map")
+def land_page(
+    request: Request, store: StoreDep, caller: CallerDep, tiles: TilesDep, pictures: PicturesDep
+) -> HTMLResponse:
+    """All land close by, searched and filtered."""
+    layers = map_layers(
+        store, caller, tiles, on=("patches", "pieces"), off=("parcels", "findings", "sheets", "grids")
+    )
+    told = {"codes": codes_told(*_PIECE_CODES, "patch_kind", *_CASE_CODES), "titles": titles("pieces")}
+    spec = _spec(store, caller, pictures, "地块", tiles=layers)
+    return answer(
+        request, "land", title="地块", county=county_name(store), caller=caller, told=told, spec=spec
+    )
+
+
+@router.get("/review")
+def review_page(
+    request: Request, store: StoreDep, caller: Officer, tiles: TilesDep, pictures: PicturesDep
+) -> HTMLResponse:
+    """Pieces to be decided on, one after another."""
+    layers = map_layers(store, caller, tiles, on=("patches", "pieces"), off=("parcels", "grids"))
+    layers = tuple(_by_state(layer) if layer.key == "pieces" else layer for layer in layers)
+    told = {
+        "codes": codes_told(*_PIECE_CODES, *_CASE_CODES),
+        "titles": {**titles("pieces"), **titles("cases")},
+        "actions": {"insert": "登记", "update": "修改"},
+    }
+    spec = _spec(store, caller, pictures, "核查", tiles=layers)
+    return answer(
+        request, "review", title="核查", county=county_name(store), caller=caller, told=told, spec=spec
+    )
+
+
+@router.get("/compare")
+def compare_page(  # noqa: PLR0913, PLR0917 - what a page is made of
+    request: Request,
+    store: StoreDep,
+    caller: CallerDep,
+    tiles: TilesDep,
+    pictures: PicturesDep,
+    of: Annotated[str, Query(max_length=20)] = "pieces",
+) -> HTMLResponse:
+    """Two states of the land, laid side by side."""
+    chosen = of if of in _COMPARISONS else "pieces"
+    _, (left, left_title), (right, right_title) = _COMPARISONS[chosen]
+    ground = () if "patches" in {left, right} else ("patches",)
+    layers = map_layers(store, caller, tiles, on=(left, right, *ground))
+    if chosen == "shift":
+        layers = tuple(_outlined(layer) if layer.key == left else layer for layer in layers)
+    swipe = Swipe(left_title=left_title, left=(left,), right_title=right_title, right=(right,))
+    told = {
+        "chosen": chosen,
+        "titles": titles("shifts"),
+        "left": left_title,
+        "right": right_title,
+    }
+    modes = [(name, title, name == chosen) for name, (title, *_) in _COMPARISONS.items()]
+    spec = _spec(store, caller, pictures, f"比对：{left_title}与{right_title}", tiles=layers, swipe=swipe)
+    return answer(
+        request, "compare", title="比对", county=county_name(store), caller=caller, told=told, spec=spec,
+        modes=modes,
+    )  # fmt: skip
+
+
+@router.get("/grids")
+def grids_page(
+    request: Request, store: StoreDep, caller: CallerDep, tiles: TilesDep, pictures: PicturesDep
+) -> HTMLResponse:
+    """Grids, how even they are and why."""
+    layers = map_layers(store, caller, tiles, on=("grids",), off=("micro_grids", "households", "patches"))
+    told = {
+        "codes": codes_told("grid_kind", "grid_balance", "grid_change"),
+        "titles": {**titles("grids"), **titles("grid_villages")},
+    }
+    spec = _spec(store, caller, pictures, "网格", tiles=layers)
+    return answer(
+        request, "grids", title="网格", county=county_name(store), caller=caller, told=told, spec=spec
+    )
+
+
+@router.get("/sheets")
+def sheets_page(
+    request: Request, store: StoreDep, caller: CallerDep, tiles: TilesDep, pictures: PicturesDep
+) -> HTMLResponse:
+    """Pages of the newest set of sheets, to be seen and saved."""
+    layers = map_layers(store, caller, tiles, on=("pieces", "sheets"), off=("patches", "parcels"))
+    spec = _spec(store, caller, pictures, "图幅", tiles=layers)
+    told = {"titles": titles("sheets")}
+    return answer(
+        request, "sheets", title="图幅", county=county_name(store), caller=caller, told=told, spec=spec
+    )
+
+
+@router.get("/tasks")
+def tasks_page(request: Request, store: StoreDep, caller: Officer) -> HTMLResponse:
+    """Jobs: started, watched, cancelled, their results."""
+    told = {"uploads": caller.may("reviewer") and caller.villages is None}
+    return answer(request, "tasks", title="任务", county=county_name(store), caller=caller, told=told)
+
+
+@router.get("/conflicts")
+def conflicts_page(request: Request, store: StoreDep, caller: Officer) -> HTMLResponse:
+    """Values that two people gave and one has to choose."""
+    told = {
+        "codes": codes_told("state", *_CASE_CODES),
+        "titles": {**titles("pieces"), **titles("cases")},
+        "resolves": caller.may("reviewer"),
+    }
+    return answer(request, "conflicts", title="冲突", county=county_name(store), caller=caller, told=told)
+
+
+@router.get("/ledger")
+def ledger_page(request: Request, store: StoreDep, caller: CallerDep) -> HTMLResponse:
+    """The proof that areas add up, from the county to the group."""
+    return answer(
+        request, "ledger", title="台账", county=county_name(store), caller=caller,
+        told={"titles": titles("balance")},
+    )  # fmt: skip
+
+
+@router.get("/audit")
+def audit_page(request: Request, store: StoreDep, caller: Reviewer) -> HTMLResponse:
+    """Who did what."""
+    told = {
+        "layers": LAYER_TITLES,
+        "titles": {**titles("pieces"), **titles("attachments"), **titles("conflicts"), **titles("cases")},
+        "codes": codes_told("state", *_CASE_CODES),
+        "whole": caller.villages is None,
+    }
+    return answer(request, "audit", title="审计", county=county_name(store), caller=caller, told=told)
+
+
+@router.get("/system")
+def system_page(request: Request, store: StoreDep, caller: Admin) -> HTMLResponse:
+    """Users, keys, and what the service stands on."""
+    disk = shutil.disk_usage(store.folder)
+    told = {
+        "disk": {"total": disk.total, "free": disk.free},
+        "folder": str(store.folder),
+        "versions": {
+            "套图": geo.__version__,
+            "Python": platform.python_version(),
+            **_versions(_LIBRARIES),
+        },
+        "meta": {key: value for key, value in _meta(store).items() if key != "title"},
+        "crs": store.workspace.crs.name if store.workspace.crs is not None else "",
+        "runs": [
+            {name: row[name] for name in ("run_id", "inputs", "settings", "versions")}
+            for row in _runs(store)
+        ],
+    }
+    return answer(request, "system", title="系统", county=county_name(store), caller=caller, told=told)
+
+
+def _runs(store: Store) -> list[dict[str, Any]]:
+    table = store.raw("runs", scope=EVERYTHING)[1]
+    return [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+
+
+def _versions(names: Collection[str]) -> Mapping[str, str]:
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _by_state(layer: MapLayer) -> MapLayer:
+    """The same layer with its colours by state first."""
+    themes = sorted(layer.themes, key=lambda theme: theme.key != "state")
+    return replace(layer, themes=tuple(themes))
+
+
+def _outlined(layer: MapLayer) -> MapLayer:
+    """The same layer in a colour that stands off from parcels where they lie now."""
+    style = {"color": "#b0087a", "weight": 1.4, "fillColor": "#b0087a", "fillOpacity": 0.08, "dashArray": None}
+    old = MapClass(key="original", title="改正前的位置", style=style)
+    return replace(layer, themes=(replace(layer.themes[0], classes=(old,)),))

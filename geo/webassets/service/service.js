@@ -156,6 +156,81 @@ window.taotu = (() => {
     return typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "zh-CN", { numeric: true });
   }
 
+  // -- what several pages need
+
+  const params = new URLSearchParams(window.location.search);
+  /** Keeps a choice in the address, so that it can be sent to a colleague. */
+  function remember(changes) {
+    const here = new URL(window.location.href);
+    for (const [key, value] of Object.entries(changes)) {
+      if (value) here.searchParams.set(key, value);
+      else here.searchParams.delete(key);
+    }
+    window.history.replaceState(null, "", here);
+  }
+  const query = (values) => {
+    const made = new URLSearchParams();
+    for (const [key, value] of Object.entries(values)) {
+      for (const one of [value].flat()) if (one !== null && one !== undefined && one !== "") made.append(key, one);
+    }
+    return made.toString();
+  };
+  const items = (layer, values) => ask(`/collections/${layer}/items?${query(values)}`);
+  const item = (layer, key) => ask(`/collections/${layer}/items/${encodeURIComponent(key)}`);
+  /** A page's link to the next, on this service whatever name it goes by. */
+  const nextOf = (page) => {
+    const link = (page.links ?? []).find((one) => one.rel === "next");
+    if (!link) return null;
+    const there = new URL(link.href, window.location.href);
+    return there.pathname + there.search;
+  };
+  /** West, south, east and north of a GeoJSON geometry. */
+  function bboxOf(geometry) {
+    const box = [Infinity, Infinity, -Infinity, -Infinity];
+    const walk = (part) => {
+      if (typeof part[0] !== "number") { part.forEach(walk); return; }
+      box[0] = Math.min(box[0], part[0]); box[1] = Math.min(box[1], part[1]);
+      box[2] = Math.max(box[2], part[0]); box[3] = Math.max(box[3], part[1]);
+    };
+    if (!geometry?.coordinates) return null;
+    walk(geometry.coordinates);
+    return Number.isFinite(box[0]) ? box : null;
+  }
+  let overview;
+  const county = () => (overview ??= ask("/api/v1/overview").catch((error) => { overview = undefined; throw error; }));
+  const short = (name) => String(name ?? "").replace(/村?村民委员会/, "村");
+  /** A choice of villages, filled when their names are known. */
+  async function villageChoice(select, all = "全部村") {
+    fill(select, el("option", { value: "" }, all));
+    const { villages } = await county();
+    select.append(...villages.map((one) => el("option", { value: one.village_code }, short(one.village_name) || one.village_code)));
+    select.value = params.get("village") ?? "";
+    if (select.selectedIndex < 0) select.value = "";
+    return villages;
+  }
+  const STATE_LOOKS = { candidate: "wait", disputed: "bad", rejected: "", superseded: "", reserved: "" };
+  const tag = (kind, text) => el("span", { class: `tag ${kind ?? ""}` }, text);
+  const stateTag = (state) => tag(STATE_LOOKS[state] ?? "good", told.codes?.state?.[state] ?? state);
+  const bytes = (n) => (!Number.isFinite(n) ? "—" : n < 1024 ? `${n} B` : n < 1048576 ? `${number(n / 1024, 0)} KB` : n < 1073741824 ? `${number(n / 1048576, 1)} MB` : `${number(n / 1073741824, 1)} GB`);
+  const loading = (words = "正在载入…") => el("p", { class: "none", role: "status" }, words);
+  const failed = (error, again) => el("div", { class: "none" }, el("p", {}, error instanceof Problem ? error.message : "没有载入"),
+    again ? el("button", { type: "button", onclick: again }, "重试") : null);
+  const facts = (pairs) => el("dl", { class: "facts" }, pairs.filter((pair) => pair && pair[1] !== null && pair[1] !== undefined && pair[1] !== "")
+    .flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value instanceof Node ? value : String(value))]));
+  /** Waits until nothing was typed for a while. */
+  function settled(act, after = 220) {
+    let timer;
+    return (...given) => { window.clearTimeout(timer); timer = window.setTimeout(() => act(...given), after); };
+  }
+  function confirmed(title, words, button, kind = "main") {
+    return new Promise((done) => {
+      const box = dialog(title, el("p", {}, words), el("div", { class: "acts" },
+        el("button", { type: "button", class: kind, onclick: () => { done(true); box.close(); } }, button),
+        el("button", { type: "button", onclick: () => box.close() }, "取消")));
+      box.addEventListener("close", () => done(false));
+    });
+  }
+
   // -- the shell
 
   const menu = $(".top .menu");
@@ -169,5 +244,6 @@ window.taotu = (() => {
   }));
   $("#password")?.addEventListener("click", () => window.location.assign("/login?change=1"));
 
-  return { told, el, $, fill, number, mu, m2, count, share, when, ask, Problem, said, wrong, doing, dialog, table, M2_PER_MU };
+  return { told, el, $, fill, number, mu, m2, count, share, when, ask, Problem, said, wrong, doing, dialog, table, M2_PER_MU,
+    params, remember, query, items, item, nextOf, bboxOf, county, short, villageChoice, tag, stateTag, bytes, loading, failed, facts, settled, confirmed, csrf };
 })();
