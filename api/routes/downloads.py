@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 from urllib.parse import quote
 
 import pandas as pd
@@ -31,11 +32,12 @@ from geo.workspace import GEOMETRIES
 
 router = APIRouter(prefix="/collections", tags=["ogc"])
 
-_FORM = {
+_TABLES: Final = frozenset({"csv", "xlsx"})  # forms that hold no geometry
+_FORM: Final = {
     "name": "f", "in": "query", "required": True, "description": "文件格式",
     "schema": {"type": "string", "enum": list(FORMS)},
 }  # fmt: skip
-_HERE = [_FORM, *(one for one in PARAMETERS if one["name"] in DOWNLOAD)]
+_HERE: Final = [_FORM, *(one for one in PARAMETERS if one["name"] in DOWNLOAD)]
 
 
 @router.get(
@@ -83,7 +85,7 @@ def download(layer: str, request: Request, store: StoreDep, caller: CallerDep) -
     try:
         path = folder / f"file{FORMS[name].suffix}"
         write(
-            lambda: _frames(store, wanted, caller.scope),
+            lambda: _frames(store, wanted, caller.scope, geometry=name not in _TABLES),
             path,
             form=name,
             layer=known,
@@ -103,9 +105,9 @@ def download(layer: str, request: Request, store: StoreDep, caller: CallerDep) -
     return FileResponse(path, media_type=FORMS[name].media_type, headers=headers, background=done)
 
 
-def _frames(store: Store, wanted: Asked, scope: Scope) -> Iterator[pd.DataFrame]:
+def _frames(store: Store, wanted: Asked, scope: Scope, *, geometry: bool) -> Iterator[pd.DataFrame]:
     """All rows, a page at a time."""
-    query = replace(wanted.query, limit=MOST, geometry=wanted.layer in GEOMETRIES, after=None)
+    query = replace(wanted.query, limit=MOST, geometry=geometry and wanted.layer in GEOMETRIES, after=None)
     while True:
         page = store.query(wanted.layer, query, scope)
         if len(page.rows):

@@ -23,12 +23,13 @@ from geo.codes import key_of
 from geo.errors import CodeError
 from geo.standards import code_list
 from geo.store import Query, Scope, Store
-from geo.store.query import All, Compare, Condition, Like
+from geo.store.query import All, Compare, Condition, In, Like
 from geo.workspace import GEOMETRIES
 
 router = APIRouter(prefix="/api/v1/search", tags=["search"])
 
 _LEAST_PART: Final = 3  # signs of a part of a code
+_LONG: Final = 12  # signs: what begins with so many is what was meant, and holds them nowhere else
 _LETTERS: Final = frozenset("0123456789-_XWDxwd")
 
 
@@ -93,21 +94,33 @@ def search(
 
 
 def _found(store: Store, text: str, scope: Scope, limit: int) -> Iterator[dict[str, Any]]:
-    yield from _printed(store, text, scope)
+    whole = list(_printed(store, text, scope))
+    yield from whole
+    if whole:
+        return  # a printed code means one piece
     layers = [where for where in _WHERE if where.layer in store.workspace.layers]
-    is_code = set(text) <= _LETTERS
-    if is_code:
-        for where in layers:
-            for column in where.codes:
-                yield from _rows(store, where, _begins(column, text.upper()), scope, limit)
+    if set(text) <= _LETTERS:
+        yield from _coded(store, layers, text.upper(), scope, limit)
     for where in layers:
         for column in where.names:
             yield from _rows(store, where, Like(column, f"%{_escaped(text)}%"), scope, limit)
-    if is_code and len(text) >= _LEAST_PART:
-        for where in layers:
-            if where.parts:
-                part = Like(where.codes[0], f"%{_escaped(text.upper())}%")
-                yield from _rows(store, where, part, scope, limit)
+
+
+def _coded(
+    store: Store, layers: list[_Where], text: str, scope: Scope, limit: int
+) -> Iterator[dict[str, Any]]:
+    """Codes that begin with the text, then codes that hold it."""
+    found = False
+    for where in layers:
+        for column in where.codes:
+            for one in _rows(store, where, _begins(column, text), scope, limit):
+                found = True
+                yield one
+    if len(text) < _LEAST_PART or (found and len(text) >= _LONG):
+        return
+    for where in layers:
+        if where.parts:
+            yield from _holding(store, where, text, scope, limit)
 
 
 def _printed(store: Store, text: str, scope: Scope) -> Iterator[dict[str, Any]]:
@@ -127,6 +140,16 @@ def _printed(store: Store, text: str, scope: Scope) -> Iterator[dict[str, Any]]:
                 "village_code": (row["group_code"] or "")[:12], "bbox": None, "state": "superseded",
                 "href": f"/collections/pieces/items/{row['piece_code']}",
             }  # fmt: skip
+
+
+def _holding(store: Store, where: _Where, text: str, scope: Scope, limit: int) -> Iterator[dict[str, Any]]:
+    """Rows whose code holds the text: codes first, from their index alone, then the rows of these."""
+    code = where.codes[0]
+    like = Like(code, f"%{_escaped(text)}%")
+    query = Query(columns=[code], where=like, sort=(code,), limit=limit, geometry=False)
+    codes = tuple(store.query(where.layer, query, scope).rows[code].tolist())
+    if codes:
+        yield from _rows(store, where, In(code, codes), scope, limit)
 
 
 def _rows(

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from geo.area import M2_PER_MU
 from geo.errors import FactError, StaleError, TransitionError, UnknownRowError
-from geo.field.states import check_move, reached
+from geo.field.states import check_move, lacking, reached
 from geo.standards import code_list
 from geo.store import Change
 
@@ -117,7 +117,7 @@ def decide(
     if after == before:
         _refuse_settled(piece_code, after, known, facts)
     else:
-        check_move(piece_code, before, after, after_facts, actor_role)
+        _check_way(piece_code, before, after, after_facts, actor_role, asked=wanted is not None)
         facts |= _leaving(before, after, facts)
     changed = tuple(name for name in facts if facts[name] != known[name])
     if held is None:
@@ -250,11 +250,25 @@ def _follow(before: str, known: Mapping[str, Any], facts: Mapping[str, Any]) -> 
     return reached(facts) if before in _FORWARD else before
 
 
+def _check_way(  # noqa: PLR0913 - a move is what it is made of
+    piece_code: str, before: str, after: str, facts: Mapping[str, Any], role: str, *, asked: bool
+) -> None:
+    """One step where a state was asked for; facts that came together carry a piece step by step."""
+    states = [after]
+    if not asked and {before, after} <= set(_FORWARD) and _FORWARD.index(before) < _FORWARD.index(after):
+        states = list(_FORWARD[_FORWARD.index(before) + 1 : _FORWARD.index(after) + 1])
+    for state in states:
+        check_move(piece_code, before, state, facts, role)
+        before = state
+
+
 def _refuse_settled(piece_code: str, state: str, known: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """What was published or let is not changed under its readers' eyes, and a piece that is gone not at all."""
+    """What was published or let is not changed under its readers' eyes; a reason stays as long as its state."""
     settled = FIELDS if state == "superseded" else _SETTLED
     if state in _CLOSED and any(name in facts and facts[name] != known[name] for name in settled):
         raise TransitionError(f"图块 {piece_code} {_CLOSED[state]}")
+    if state in {"rejected", "disputed"} and (missing := lacking(state, {**known, **facts})):
+        raise TransitionError(f"图块 {piece_code} 现为“{code_list('state')[state]}”：{missing}")
 
 
 def _leaving(before: str, after: str, facts: Mapping[str, Any]) -> dict[str, Any]:

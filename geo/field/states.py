@@ -64,7 +64,7 @@ def reached(facts: Mapping[str, Any]) -> str:
     """How far facts alone carry a piece: each counts only after the one before it."""
     state = "candidate"
     for following in _BY_FACTS[1:]:
-        if _lacking(following, facts):
+        if lacking(following, facts):
             return state
         state = following
     return state
@@ -114,13 +114,13 @@ def check_move(piece_code: str, state: str, to: str, facts: Mapping[str, Any], r
         raise TransitionError(f"图块 {piece_code} 现为“{titles[state]}”，不能直接改为“{titles[to]}”")
     if least in _PARTS and role != least:
         raise TransitionError(f"图块 {piece_code} 改为“{titles[to]}”{_PARTS[least]}，不能直接改")
-    if lacking := _lacking(to, facts):
-        raise TransitionError(f"图块 {piece_code} 不能改为“{titles[to]}”：{lacking}")
+    if missing := lacking(to, facts):
+        raise TransitionError(f"图块 {piece_code} 不能改为“{titles[to]}”：{missing}")
     if not may_move(state, to, role):
         raise ForbiddenError(f"把图块从“{titles[state]}”改为“{titles[to]}”需要{_ROLE_TITLES[least]}权限")
 
 
-def _lacking(to: str, facts: Mapping[str, Any]) -> str:  # noqa: PLR0911 - a return a state
+def lacking(to: str, facts: Mapping[str, Any]) -> str:  # noqa: PLR0911 - a return a state
     """What must be known before a piece is in this state and is not, in Chinese; empty if nothing."""
     if to in {"identified", "measured", "confirmed", "published", "let"} and not facts.get("identified_as"):
         return "还没有认定结果（identified_as）"

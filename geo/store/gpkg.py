@@ -23,9 +23,11 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Exists,
     MetaData,
     Table,
     and_,
+    case,
     create_engine,
     event,
     exists,
@@ -198,8 +200,7 @@ class GeoPackage:
 
     def touching(self, layer: str, table: Table, box: Box) -> ColumnElement[bool]:
         """Rows whose bounds touch a box; the index knows bounds in single precision only."""
-        exact: ColumnElement[bool] = func.taotu_touches(table.c[SHAPE], *box) == 1
-        return and_(self.near(layer, table, box), exact)
+        return _then(self.near(layer, table, box), func.taotu_touches(table.c[SHAPE], *box))
 
     def near(self, layer: str, table: Table, box: Box) -> ColumnElement[bool]:
         """Rows whose bounds touch a box, as far as the index knows."""
@@ -229,8 +230,8 @@ class GeoPackage:
 
     def intersecting(self, layer: str, table: Table, shape: BaseGeometry) -> ColumnElement[bool]:
         """Rows whose geometry has a point in common with a shape."""
-        meets: ColumnElement[bool] = func.taotu_intersects(table.c[SHAPE], shapely.to_wkb(shape)) == 1
-        return and_(self.near(layer, table, shape.bounds), meets)
+        meets = func.taotu_intersects(table.c[SHAPE], shapely.to_wkb(shape))
+        return _then(self.near(layer, table, shape.bounds), meets)
 
     def count(self, connection: Connection, layer: str) -> int:
         """Rows of a layer, without a scan."""
@@ -392,6 +393,14 @@ class GeoPackage:
     def private(self, folder: Path) -> Engine:
         """The database of what is never handed out, a file in the folder beside the workspace."""
         return private_engine(folder / "service.db")
+
+
+def _then(near: ColumnElement[bool], exact: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Ask the index first: where it is asked row by row SQLite would call the function before it, for every row."""
+    if isinstance(near, Exists):
+        asked: ColumnElement[Any] = case((near, exact), else_=0)
+        return asked == 1
+    return and_(near, exact == 1)
 
 
 def private_engine(file: Path) -> Engine:
