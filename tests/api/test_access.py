@@ -149,15 +149,15 @@ def test_without_login_only_the_way_in_is_open(nobody):
             assert answer.status_code == 401, (method, route.path)
             assert answer.headers["www-authenticate"] == 'Bearer realm="taotu"'
             assert answer.headers["cache-control"] == "no-store"
-    for path in (
-        "/openapi.json",
-        "/nowhere",
-        "/static",
-        "/staticx/a.js",
-        "//static/x",
-        "/static/../api/v1/me",
-    ):
+    for path in ("/openapi.json", "/nowhere", "/static", "/staticx/a.js", "/login/", "/healthz/x"):
         assert code_of(nobody.get(path)) == (401, "unauthorized")
+
+
+@pytest.mark.parametrize(
+    "path", ["..%2f..%2fschema.py", "..%5c..%5cschema.py", "%2e%2e/%2e%2e/schema.py", "%2fetc%2fpasswd"]
+)
+def test_the_open_folder_leads_nowhere_else(nobody, path):
+    assert nobody.get(f"/static/{path}").status_code in {401, 404}
 
 
 def test_a_browser_is_led_to_the_login_and_back(nobody):
