@@ -14,7 +14,7 @@ from api.errors import NotFoundError
 from api.jobs import STATUSES, Job
 from api.pool import Pool
 from api.processes import PROCESSES, Process
-from api.work import INDEX
+from api.task import INDEX
 from geo.errors import ForbiddenError
 
 _VILLAGE_DIGITS: Final = 12

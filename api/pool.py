@@ -28,8 +28,8 @@ from api import jobs as table
 from api.jobs import Job, stamp
 from api.limits import JobSettings
 from api.processes import PROCESSES
+from api.task import FILES, INDEX, LOG, RESULT, SPEC, WORKSPACE_VARIABLE
 from api.uploads import sweep
-from api.work import FILES, INDEX, LOG, RESULT, SPEC, WORKSPACE_VARIABLE
 from geo import workspace
 from geo.atomic import whole_file
 from geo.errors import GeoError, StaleError

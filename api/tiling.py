@@ -13,7 +13,7 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Final
 
-from api.work import file_part
+from api.task import file_part
 from geo.errors import InputError
 from geo.store import Scope, Store
 from geo.tiles import TILE_COLUMNS, Archive, Tile, TileLayer, encode

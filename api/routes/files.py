@@ -29,8 +29,8 @@ from api.errors import NotFoundError, QueryError, problems
 from api.jobs import Job
 from api.pool import Pool
 from api.processes import PROCESSES
+from api.task import FILES
 from api.uploads import within
-from api.work import FILES
 
 router = APIRouter(tags=["files"])
 

@@ -17,7 +17,7 @@ from api import jobs as table
 from api.limits import JobSettings
 from api.processes import PROCESSES
 from api.settings import Settings
-from api.work import FILES, file_part, village_of, write_index
+from api.task import FILES, file_part, village_of, write_index
 from geo import schema, workspace
 from geo.errors import InputError
 from tests.api.conftest import QUICK

@@ -16,7 +16,7 @@ from api import jobs as table
 from api.limits import JobSettings
 from api.pool import Pool, began, end_orphan
 from api.processes import PROCESSES
-from api.work import FILES, RESULT
+from api.task import FILES, RESULT
 from geo import workspace
 from geo.pipeline import Inputs, reconcile_files
 from geo.sample import SampleSettings, county, deliver
