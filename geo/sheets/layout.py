@@ -49,6 +49,7 @@ _UNIT_WORDS: Final = {14: "本组", 12: "本村"}
 _LEVELS: Final = (14, 12, 9, 6)  # digits of group, village, township, county
 _QR_BYTES: Final = 300  # a code of 69 modules a side at level M, each 0.3 mm and more
 _NAME_TRIES: Final = 24
+_PAGES_TOLD: Final = 3
 _NAME_SIZE: Final = 1.3  # of the text
 _COLUMNS: Final = ("piece_code", "piece_class", "piece_shape", "area_m2")
 _SHAPE_RANK: Final = {"BLOCK": 0, "STRIP": 1, "SLIVER": 2}
@@ -243,9 +244,7 @@ def layout(
         measure=measure,
         system=margin.system_text(place.crs) if place.crs is not None else "",
         convergence=_convergence(place) if placed else "",
-        message=f"{_UNIT_WORDS.get(len(frame.unit_code), '本图幅')}无未确权耕地图块"
-        if frame.kind == "empty"
-        else "",
+        message=f"{_unit_word(frame.unit_code)}无未确权耕地图块" if frame.kind == "empty" else "",
         entries=entries,
         pieces=own,
         piece_kinds=tuple(zip(rows["piece_class"], rows["piece_shape"], strict=True)),
@@ -281,6 +280,12 @@ def layout(
         bar_m=margin.bar_lengths(frame.scale),
         payload=sheet_payload(frame.key, [entry.piece_code for entry in entries if entry.at_home]),
     )
+
+
+def _unit_word(code: str) -> str:
+    if len(code) == _LEVELS[0] and code.endswith("00"):
+        return "村集体"  # land of the village that no group has
+    return _UNIT_WORDS.get(len(code), "本图幅")
 
 
 def sheet_payload(key: str, codes: Sequence[str]) -> str:
@@ -418,9 +423,15 @@ def _page_remarks(frame: Frame, rows: pd.DataFrame, tiles: Sequence[Frame]) -> l
         elif not at_home:
             out.append(f"第{home[code]}页" if code in home else "见邻页")
         else:
-            pages = "、".join(map(str, sorted(shown.get(code, ()))))
-            out.append(f"另见第{pages}页" if pages else "")
+            out.append(_see(sorted(shown.get(code, ()))))
     return out
+
+
+def _see(pages: Sequence[int]) -> str:
+    """Pages that show more of a piece, as many as a cell has room for."""
+    if len(pages) <= _PAGES_TOLD:
+        return f"另见第{'、'.join(map(str, pages))}页" if pages else ""
+    return f"另见第{pages[0]}页等{len(pages)}页"
 
 
 def _places(rows: pd.DataFrame, tiles: Sequence[Frame]) -> tuple[tuple[str, int], ...]:

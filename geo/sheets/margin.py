@@ -98,7 +98,7 @@ def kilometres(metres: float, decimals: int) -> str:
     text = f"{metres / 1000:.3f}"
     while text.endswith("0") and len(text.partition(".")[2]) > decimals:
         text = text[:-1]
-    return text
+    return text.removesuffix(".")
 
 
 def grid_step(scale: int) -> float:

@@ -83,6 +83,15 @@ def test_a_piece_that_other_pages_show_too_names_them():
     assert lay(ONE, tiles=tiles).entries[0].remark == "另见第3页"
 
 
+@pytest.mark.parametrize(
+    ("pages", "remark"), [((3, 108, 109), "另见第3、108、109页"), ((3, 4, 5, 108), "另见第3页等4页")]
+)
+def test_a_piece_on_many_pages_says_how_many_where_a_cell_has_no_room_for_all(pages, remark):
+    tiles = [frame(codes(ONE)), *(frame(codes(ONE), page=page, home=()) for page in pages)]
+    entry = lay(ONE, tiles=tiles).entries[0]
+    assert entry.remark == remark
+
+
 def test_a_piece_larger_than_the_page_is_labelled_within_it():
     page = lay([piece(1, box(-300, -300, 900, 900))])
     west, south, east, north = page.entries[0].box_mm
@@ -235,7 +244,10 @@ def test_an_empty_group_that_lies_nowhere_has_a_page_without_coordinates():
     assert np.isfinite(page.place.frame_mm).all()
 
 
-@pytest.mark.parametrize(("unit", "words"), [(GROUP, "本组"), (GROUP[:12], "本村"), ("J49I303489", "本图幅")])
+@pytest.mark.parametrize(
+    ("unit", "words"),
+    [(GROUP, "本组"), (f"{GROUP[:12]}00", "村集体"), (GROUP[:12], "本村"), ("J49I303489", "本图幅")],
+)
 def test_the_word_for_the_unit_is_the_units(unit, words):
     assert lay([], kind="empty", unit_code=unit).message.startswith(words)
 
@@ -291,6 +303,12 @@ def test_ticks_stand_each_ten_centimetres_and_corners_tell_their_coordinates():
     assert page.corner_texts[0] == ("4196.0", "38420.0")
     assert page.corner_texts[2] == ("4196.44", "38420.5")
     assert len(page.crosses_mm) == 4
+
+
+def test_a_whole_kilometre_is_written_without_a_point():
+    corners = np.array([[X0, Y0], [X0, Y0 + 2200], [X0 + 2500, Y0 + 2200], [X0 + 2500, Y0]], dtype=float)
+    page = lay(ONE, kind="overview", scale=10_000, corners=corners)
+    assert [tick.text for tick in page.ticks if tick.side == "south"] == ["38421", "38422"]
 
 
 def test_the_margin_names_system_zone_and_meridian():

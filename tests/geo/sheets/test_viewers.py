@@ -1,8 +1,9 @@
-"""A whole page looks the same in every viewer: poppler, pdfium, and mupdf where it is installed."""
+"""A whole page looks the same in every viewer: pdfium, and poppler and mupdf where they are installed."""
 
 import io
 import shutil
 import subprocess
+import tempfile
 
 import numpy as np
 import pypdfium2
@@ -44,17 +45,42 @@ def in_pdfium(document):
 
 
 def in_poppler(document):
-    if not shutil.which("pdftoppm"):
-        pytest.skip("poppler is not installed")
-    command = ["pdftoppm", "-r", str(DPI), "-f", "1", "-l", "1", "-png", "-singlefile", "-"]
-    return Image.open(
-        io.BytesIO(subprocess.run(command, input=document, capture_output=True, check=True).stdout)
+    return run(
+        "poppler-utils", "pdftoppm", "-r", DPI, "-f", 1, "-l", 1, "-png", "-singlefile", stdin=document
     )
 
 
 def in_mupdf(document):
-    page = pytest.importorskip("pymupdf").open(stream=document)[0].get_pixmap(dpi=DPI)
-    return Image.frombytes("RGB", (page.width, page.height), page.samples)
+    with tempfile.NamedTemporaryFile(suffix=".pdf") as file:
+        file.write(document)
+        file.flush()
+        return run(
+            "mupdf-tools",
+            "mutool",
+            "draw",
+            "-q",
+            "-r",
+            DPI,
+            "-c",
+            "rgb",
+            "-F",
+            "png",
+            "-o",
+            "-",
+            file.name,
+            1,
+        )
+
+
+def run(package, *words, stdin=None):
+    if not shutil.which(words[0]):
+        pytest.skip(f"{words[0]} of {package} is not installed")
+    done = subprocess.run([*map(str, words)], input=stdin, capture_output=True, check=True)
+    assert b"error" not in done.stderr
+    assert b"warning" not in done.stderr.replace(
+        b"warning: ICC support is not available", b""
+    )  # Debian's mupdf
+    return Image.open(io.BytesIO(done.stdout))
 
 
 def blurred(image):
@@ -69,3 +95,21 @@ def test_a_page_looks_the_same_in_every_viewer(document, viewer):
     assert np.abs(one - other).max() < APART
     assert np.abs(one - other).mean() < 8
     assert one.std() > 20  # there is something to be seen
+
+
+@pytest.mark.parametrize("viewer", [in_poppler, in_mupdf])
+def test_a_page_that_lost_its_photo_or_its_fills_would_not_pass(document, viewer):
+    bare = np.full_like(blurred(in_pdfium(document)), 255)
+    assert np.abs(bare - blurred(viewer(document))).max() > APART
+
+
+@pytest.mark.parametrize("viewer", ["pdftotext -", "mutool"])
+def test_every_code_is_found_once_in_every_viewer(document, viewer, tmp_path):
+    (tmp_path / "a.pdf").write_bytes(document)
+    tool = {"mutool": ["mutool", "draw", "-q", "-F", "txt", "-o", "-", "a.pdf", "1"]}.get(
+        viewer, ["pdftotext", "-l", "1", "a.pdf", "-"]
+    )
+    if not shutil.which(tool[0]):
+        pytest.skip(f"{tool[0]} is not installed")
+    said = subprocess.run(tool, cwd=tmp_path, capture_output=True, check=True).stdout.decode()
+    assert [said.count(row["piece_code"]) for row in PIECES] == [1] * len(PIECES)
