@@ -63,7 +63,7 @@ def flaws(rows: Iterable[Mapping[str, Any]], *, head: tuple[int, str] | None = N
 
 def _holds(row: Mapping[str, Any]) -> bool:
     try:
-        return sealed(row, row["previous_hash"]) == row["hash"]
+        return bool(sealed(row, row["previous_hash"]) == row["hash"])
     except (TypeError, ValueError):  # nothing the log ever wrote
         return False
 

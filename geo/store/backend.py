@@ -46,8 +46,8 @@ class Backend(Protocol):
     def count(self, connection: Connection, layer: str) -> int | None:
         """Rows of a layer without a scan, if that is known."""
 
-    def widen(self, connection: Connection, layer: str) -> None:
-        """Have the layer's told bounds hold all its rows."""
+    def widen(self, connection: Connection, layer: str, box: Box) -> None:
+        """Have the layer's told bounds hold a box."""
 
     def present(self, connection: Connection) -> dict[str, set[str]]:
         """Tables that are there, and their columns."""

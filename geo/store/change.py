@@ -1,7 +1,7 @@
 """One transaction on records: rows, versions and the log move together or not at all."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -120,6 +120,7 @@ class Change:
         for entry in entries:
             self._log(*entry)
         self._touch(layer)
+        self._widen(layer, [row.get(GEOMETRY) for row in rows])
         if layer == "cases":
             self._mirror([(row["piece_key"], row["state"]) for row in stored if row["state"] is not None])
 
@@ -178,6 +179,7 @@ class Change:
         after = row | changed | kept
         self._log(layer, str(key), after.get("village_code") or "", "update", before, changed)
         self._touch(layer)
+        self._widen(layer, [changed.get(GEOMETRY)])
         if layer == "cases" and "state" in changed:
             self._mirror([(after["piece_key"], after["state"])])
         return after
@@ -241,8 +243,7 @@ class Change:
             village = (row if old is None else old | row).get("village_code") or ""
             self._log(layer, str(row[key]), village, "put", before, told)
             self._touch(layer)
-        if layer in GEOMETRIES and layer in self._touched:
-            self._backend.widen(self._connection, layer)
+        self._widen(layer, frame.geometry if isinstance(frame, gpd.GeoDataFrame) else ())
 
     def put_pieces(self, frame: gpd.GeoDataFrame) -> None:
         """Pieces changed or added, such as the children of a piece that was divided: `put` of ``pieces``."""
@@ -325,6 +326,14 @@ class Change:
         entry |= {"previous_hash": previous, "hash": audit.sealed(entry, previous)}
         self._entries.append(entry)
         self._head = (seq + 1, entry["hash"])
+
+    def _widen(self, layer: str, shapes: Iterable[BaseGeometry | None]) -> None:
+        if layer in GEOMETRIES:
+            x0, y0, x1, y1 = (
+                float(side) for side in shapely.total_bounds(np.array(list(shapes), dtype=object))
+            )
+            if not math.isnan(x0):
+                self._backend.widen(self._connection, layer, (x0, y0, x1, y1))
 
     def _mirror(self, states: Sequence[tuple[str, str | None]]) -> None:
         """What the record says of a piece's state, the piece says too: it is what QGIS shows."""

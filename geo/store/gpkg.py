@@ -241,13 +241,12 @@ class GeoPackage:
             ).scalar_one()
         )
 
-    def widen(self, connection: Connection, layer: str) -> None:
-        """Have the layer's told bounds hold all its rows: QGIS zooms to them."""
-        tree = f'"rtree_{layer}_{SHAPE}"'
+    def widen(self, connection: Connection, layer: str, box: Box) -> None:
+        """Have the layer's told bounds hold a box: QGIS zooms to them."""
         connection.exec_driver_sql(
-            f"UPDATE gpkg_contents SET (min_x, min_y, max_x, max_y) ="  # noqa: S608 - names of ours
-            f" (SELECT min(minx), min(miny), max(maxx), max(maxy) FROM {tree}) WHERE table_name = ?",
-            (layer,),
+            "UPDATE gpkg_contents SET min_x = min(coalesce(min_x, ?1), ?1), min_y = min(coalesce(min_y, ?2), ?2),"
+            " max_x = max(coalesce(max_x, ?3), ?3), max_y = max(coalesce(max_y, ?4), ?4) WHERE table_name = ?5",
+            (*box, layer),
         )
 
     # --- tables ------------------------------------------------------------------------------------
@@ -375,7 +374,12 @@ class GeoPackage:
             tree = f'"rtree_{layer}_{SHAPE}"'
             run(f"DELETE FROM main.{tree}")  # noqa: S608 - names of ours
             run(f"INSERT INTO main.{tree} SELECT id, minx, maxx, miny, maxy FROM source.{tree}")  # noqa: S608
-            self.widen(connection, layer)
+            told = "min_x, min_y, max_x, max_y"
+            run(
+                f"UPDATE gpkg_contents SET ({told}) = (SELECT {told} FROM source.gpkg_contents"  # noqa: S608
+                " WHERE table_name = ?1) WHERE table_name = ?1",
+                (layer,),
+            )
         run(
             f'UPDATE gpkg_ogr_contents SET feature_count = (SELECT count(*) FROM main."{layer}")'  # noqa: S608
             " WHERE table_name = ?",

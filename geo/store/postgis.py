@@ -90,7 +90,7 @@ class PostGIS:
         """Not known without a scan."""
         return None
 
-    def widen(self, _connection: Connection, _layer: str) -> None:
+    def widen(self, _connection: Connection, _layer: str, _box: Box) -> None:
         """Nothing to do: bounds are told by the rows."""
 
     # --- tables ------------------------------------------------------------------------------------

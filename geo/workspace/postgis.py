@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import geopandas as gpd
 import pandas as pd
+import psycopg
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import shapely
@@ -65,7 +66,7 @@ def told(url: str, doing: str) -> Iterator[None]:
         raise InputError(
             f"数据库 {place} {doing}失败（{_first_line(error)}）：请核对地址、账号和服务状态"
         ) from error
-    except DBAPIError as error:
+    except (DBAPIError, psycopg.Error) as error:
         raise OutputError(f"数据库 {place} {doing}失败（{_first_line(error)}）：原有数据未改动") from error
 
 
@@ -73,8 +74,9 @@ def _driver(connection: Connection) -> Any:  # noqa: ANN401 - of psycopg
     return connection.connection.driver_connection
 
 
-def _first_line(error: DBAPIError) -> str:
-    return str(error.orig).strip().partition("\n")[0]
+def _first_line(error: DBAPIError | psycopg.Error) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return str(cause).strip().partition("\n")[0]
 
 
 @contextmanager
