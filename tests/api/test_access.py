@@ -154,10 +154,10 @@ def test_without_login_only_the_way_in_is_open(nobody):
 
 
 @pytest.mark.parametrize(
-    "path", ["..%2f..%2fschema.py", "..%5c..%5cschema.py", "%2e%2e/%2e%2e/schema.py", "%2fetc%2fpasswd"]
+    "wanted", ["..%2f..%2fschema.py", "..%5c..%5cschema.py", "%2e%2e/%2e%2e/schema.py", "%2fetc%2fpasswd"]
 )
-def test_the_open_folder_leads_nowhere_else(nobody, path):
-    assert nobody.get(f"/static/{path}").status_code in {401, 404}
+def test_the_open_folder_leads_nowhere_else(nobody, wanted):
+    assert nobody.get(f"/static/{wanted}").status_code in {401, 404}
 
 
 def test_a_browser_is_led_to_the_login_and_back(nobody):

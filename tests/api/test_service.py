@@ -9,7 +9,6 @@ from api.errors import PROBLEM, STATUS
 from api.main import app_from_environment, create_app
 from geo import errors
 from geo.webmap import outside_references
-from tests.geo.county import W_CODE
 
 BROWSER = {"Accept": "text/html"}
 
@@ -32,18 +31,10 @@ def test_a_standing_service_says_so(client):
     assert client.get("/healthz").json() == {"status": "ok"}
 
 
-def test_the_first_page_is_the_map_and_needs_nothing_from_outside(client):
+def test_the_first_page_needs_nothing_from_outside(client):
     answer = client.get("/", headers=BROWSER)
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert outside_references(answer.text) == []
-    assert W_CODE in answer.text
-
-
-def test_a_browser_that_has_the_page_gets_it_not_again(client):
-    tag = client.get("/", headers=BROWSER).headers["etag"]
-    again = client.get("/", headers=BROWSER | {"If-None-Match": f'W/{tag}, "x"'})
-    assert (again.status_code, again.content) == (304, b"")
-    assert client.get("/", headers=BROWSER | {"If-None-Match": '"x"'}).status_code == 200
 
 
 def test_the_balance_adds_up_on_every_row_of_every_level(client):
