@@ -19,7 +19,7 @@ demo: ## the whole story on the sample county, into out/demo
 	@echo "Results are in $(OUT)"
 
 test: ## all tests
-	@scripts/setup.sh python fonts browser mdb
+	@scripts/setup.sh python fonts browser mdb postgis
 	@$(python) -m pytest -n $(JOBS) $(ARGS)
 
 check: setup ## linter, formatter and type checker

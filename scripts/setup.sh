@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up what a make target needs: scripts/setup.sh [python] [fonts] [browser] [mdb]
+# Sets up what a make target needs: scripts/setup.sh [python] [fonts] [browser] [mdb] [postgis]
 #
 # python   .venv from requirements.lock, every file checked by its hash, with Taotu itself editable;
 #          done again only when the lock, pyproject.toml or the place of the checkout has changed.
@@ -57,6 +57,10 @@ has_fonts() {
 }
 has_browser() { command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
 has_mdb() { command -v mdb-export >/dev/null; }
+has_postgis() {
+    local found=(/usr/share/postgresql/*/extension/postgis.control)
+    [ -e "${found[0]}" ]
+}
 
 # --- Python ----------------------------------------------------------------------------------------
 
@@ -117,6 +121,8 @@ for part in "${@:-python}"; do
         fonts) need "Chinese font" has_fonts fontconfig fonts-noto-cjk ;;
         browser) need "Chromium browser (tests of the web map)" has_browser chromium ;;
         mdb) need "mdbtools (cross-check of .mdb reading)" has_mdb mdbtools ;;
-        *) fail "unknown part $part: python, fonts, browser, mdb" ;;
+        # Tests start a server of their own from these programs, in a temporary folder.
+        postgis) need "PostgreSQL with PostGIS (the store's second database)" has_postgis postgresql-postgis ;;
+        *) fail "unknown part $part: python, fonts, browser, mdb, postgis" ;;
     esac
 done
