@@ -130,7 +130,7 @@ def _shown_place(place: Path) -> Path:
 
 def _image(content: bytes) -> Image.Image:
     try:
-        image = Image.open(io.BytesIO(content), formats=("JPEG", "MPO", "PNG", "WEBP"))
+        image = Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP"))
     except (UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise FactError("照片读不了：只收 JPEG、PNG、WebP，且像素不能过多") from error
     except (OSError, ValueError, SyntaxError) as error:  # what damaged headers make pillow say
