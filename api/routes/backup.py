@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from datetime import timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import quote
@@ -57,7 +57,7 @@ def read_backup(
     text = f"套图备份\n时间 {at:%Y-%m-%d %H:%M}（北京时间）\n审计记录第 {seq} 条的哈希 {hashed}\n"
     name = f"套图备份_{at:%Y%m%d_%H%M}.zip"
     return StreamingResponse(
-        _zipped(store, copy, text, at.timetuple()[:6]),
+        _zipped(store, copy, text, at),
         media_type="application/zip",
         headers={
             "Content-Disposition": f"attachment; filename=\"backup.zip\"; filename*=UTF-8''{quote(name)}",
@@ -67,20 +67,21 @@ def read_backup(
     )
 
 
-def _zipped(store: Store, copy: Path, text: str, at: tuple[int, ...]) -> Iterator[bytes]:
+def _zipped(store: Store, copy: Path, text: str, at: datetime) -> Iterator[bytes]:
     """The zip while it is made; a half-sent one has no end and opens nowhere."""
     pipe = _Pipe()
+    day = (at.year, at.month, at.day, at.hour, at.minute, at.second)
     root = store.folder / ATTACHMENTS
     files = [
         (copy, copy.name),
         *((one, one.relative_to(store.folder).as_posix()) for one in sorted(root.rglob("*"))),
     ]
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as bundle:  # type: ignore[call-overload] # it needs but write and flush
-        bundle.writestr(zipfile.ZipInfo("说明.txt", at), text)
+        bundle.writestr(zipfile.ZipInfo("说明.txt", day), text)
         for path, name in files:
             if not path.is_file():
                 continue
-            entry = zipfile.ZipInfo(name, date_time=at)
+            entry = zipfile.ZipInfo(name, date_time=day)
             # Photos are packed already.
             entry.compress_type = zipfile.ZIP_DEFLATED if path == copy else zipfile.ZIP_STORED
             with path.open("rb") as source, bundle.open(entry, "w", force_zip64=path == copy) as target:
