@@ -48,10 +48,11 @@ def new_place(county_file, tmp_path_factory, request):
 @pytest.fixture(params=BOTH)
 def place(request, new_place):
     """URL of a workspace."""
+    server = request.getfixturevalue("postgis") if request.param == "postgis" else None
     url = new_place(request.param)
     yield url
-    if request.param == "postgis":  # tens of megabytes each
-        request.getfixturevalue("postgis").drop(url)
+    if server:  # tens of megabytes each
+        server.drop(url)
 
 
 @pytest.fixture
