@@ -228,7 +228,9 @@ _SEVERITY: Final = {"error": "错误", "warning": "警告", "info": "提示"}
 def reconcile(
     survey: Survey,
     parcels: Parcels,
-    out: Annotated[Path, typer.Option(help="成果文件 .gpkg；已有成果的编号会保留")],
+    out: Annotated[
+        str, typer.Option(help="成果文件 .gpkg，或 postgresql:// 数据库地址；已有成果的编号会保留")
+    ],
     rights: Rights = None,
     villages: Villages = None,
     groups: Groups = None,
@@ -279,12 +281,13 @@ def _aligning(align: str, *, accept_far: bool = False) -> "AlignSettings":
 
 
 def _reconciled(
-    inputs: "Inputs", out: Path, settings: "Settings", *, resume: bool, personal: bool
+    inputs: "Inputs", out: "str | Path", settings: "Settings", *, resume: bool, personal: bool
 ) -> "Outcome":
     """Run the main job with a progress bar on the screen."""
+    from geo import workspace
     from geo.pipeline import reconcile_files
 
-    if out.suffix.lower() != ".gpkg":
+    if not workspace.is_database(out) and Path(out).suffix.lower() != ".gpkg":
         raise InputError(f"成果文件 {out} 应以 .gpkg 结尾")
     with bar("套合") as progress:
         return reconcile_files(
@@ -300,12 +303,14 @@ def _reconciled(
 
 def _summary(outcome: "Outcome") -> dict[str, Any]:
     """Totals of a run, from stored m2."""
+    from geo import workspace
+
     result = outcome.result
     county_row = result.balance[result.balance["level"] == "county"]
     blocks = result.pieces[result.pieces["piece_shape"] == "BLOCK"]
     return {
         "run_id": outcome.run_id,
-        "workspace": str(outcome.out),
+        "workspace": workspace.shown(outcome.out),
         "patches": len(result.patches),
         "parcels": len(result.parcels),
         "pieces": len(result.pieces),

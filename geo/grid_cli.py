@@ -66,6 +66,9 @@ Micro = Annotated[
 Budget = Annotated[Effort, typer.Option(help="搜索档：fast 数秒一县，standard 附证明，best 更久")]
 Seed = Annotated[int, typer.Option(help="随机种子；同一种子结果相同")]
 Only = Annotated[list[str] | None, typer.Option(help="只做这些：县、乡镇或村代码；可多次给出")]
+Pictures = Annotated[
+    Path | None, typer.Option("--map", help="前后对照页（HTML）：每村两幅图和对照表，可离线打开、打印")
+]
 Processes = Annotated[int, typer.Option("--jobs", min=0, help="进程数，0 为全部核心；不影响结果")]
 
 
@@ -135,6 +138,7 @@ def adjust(
     curve: Annotated[
         str, typer.Option(help="只算不改：逗号分隔的几种标准各要调动多少户，如 20-50,30-50,25-45")
     ] = "",
+    page: Pictures = None,
     only: Only = None,
     jobs: Processes = 0,
     households_crs: HousesCrs = None,
@@ -173,7 +177,9 @@ def adjust(
         return
     settings = _settings(profile, micro, budget, seed, price)
     with bar("调整网格") as progress:
-        result = adjust_files(work, inputs, settings=settings, only=only or (), jobs=jobs, progress=progress)
+        result = adjust_files(
+            work, inputs, settings=settings, only=only or (), page=page, jobs=jobs, progress=progress
+        )
     _told(result, as_json=as_json)
 
 
@@ -234,6 +240,7 @@ def compare_(
     households_crs: HousesCrs = None,
     profile: Norm = "rural20",
     out: Annotated[Path | None, typer.Option(help="逐网格对照表 CSV")] = None,
+    page: Pictures = None,
     as_json: AsJson = False,
 ) -> None:
     """比较两套网格：哪个变成了哪个，多少户换了网格，合格数和路程的变化。"""
@@ -244,7 +251,7 @@ def compare_(
     inputs = _inputs(
         households=households, villages=villages, grids=grids, lines=(), households_crs=households_crs
     )
-    result = compared_files(work, inputs, profile=profile_of(profile))
+    result = compared_files(work, inputs, profile=profile_of(profile), page=page)
     if out is not None:
         write_compared(result.grids, out)
     if as_json:

@@ -61,7 +61,7 @@ class Outcome:
 
     result: Reconciliation
     run_id: str
-    out: Path
+    out: Path | str  # a file, or the URL of a database
     seconds: dict[str, float]
 
 
@@ -206,7 +206,8 @@ def reconcile_files(  # noqa: PLR0913 - what the command line offers, by name
     inputs : Inputs
         Files, or delivery folders.
     out : path
-        The workspace, ``*.gpkg``. If one stands there already, its codes carry over.
+        The workspace, ``*.gpkg``, or a ``postgresql://`` URL. If one stands there already,
+        its codes carry over. Of a database, checkpoint and shifts lie in the working folder.
     settings : Settings, optional
         Everything that decides the result.
     resume : bool
@@ -229,8 +230,9 @@ def reconcile_files(  # noqa: PLR0913 - what the command line offers, by name
     GeoError
         If an input cannot be read, or the workspace not written; what stood there stays.
     """
-    target = Path(out)
-    with alone(target), _rare_collections():
+    target = str(out) if workspace.is_database(out) else Path(out)
+    beside = workspace.beside(target)
+    with alone(beside), _rare_collections():
         try:
             return _reconciled(
                 inputs,
@@ -242,7 +244,7 @@ def reconcile_files(  # noqa: PLR0913 - what the command line offers, by name
                 told=told,
             )
         except ShiftError as error:
-            table = target.with_suffix(".shifts.csv")
+            table = beside.with_suffix(".shifts.csv")
             write_shifts(error.shifts, table, decided=(settings or Settings()).align.given)
             raise ShiftError(f"{error}。偏移表：{table}", shifts=error.shifts) from error
 
@@ -260,7 +262,7 @@ def _rare_collections() -> Iterator[None]:
 
 def _reconciled(  # noqa: PLR0913 - as `reconcile_files`
     inputs: Inputs,
-    target: Path,
+    target: Path | str,
     settings: Settings,
     *,
     resume: bool,
@@ -279,7 +281,7 @@ def _reconciled(  # noqa: PLR0913 - as `reconcile_files`
     with clock.stage("hash"):
         described = _described(layers, inputs)
         run = Run.of(described, settings.as_json())
-    checkpoint = open_checkpoint(target, run.run_id, resume=resume)
+    checkpoint = open_checkpoint(workspace.beside(target), run.run_id, resume=resume)
     with clock.stage("reconcile"):
         say("套合比对…")
         sources = layers.sources()
@@ -315,7 +317,7 @@ def _reconciled(  # noqa: PLR0913 - as `reconcile_files`
 
 
 def _kept(
-    target: Path, previous: dict[str, pd.DataFrame] | None, found: gpd.GeoDataFrame, *, bare: bool
+    target: Path | str, previous: dict[str, pd.DataFrame] | None, found: gpd.GeoDataFrame, *, bare: bool
 ) -> dict[str, pd.DataFrame]:
     """Layers of grids, which this work does not make, and their findings behind those of this run."""
     if previous is None:
@@ -333,9 +335,9 @@ def _kept(
     return {**kept, "findings": pd.concat([found, notes], ignore_index=True)} if len(notes) else kept
 
 
-def _previous(target: Path) -> dict[str, pd.DataFrame] | None:
+def _previous(target: Path | str) -> dict[str, pd.DataFrame] | None:
     """Pieces, register and runs of the workspace that is to be replaced."""
-    if not target.exists():
+    if not workspace.exists(target):
         return None
     try:
         before = workspace.open(target)
@@ -344,7 +346,7 @@ def _previous(target: Path) -> dict[str, pd.DataFrame] | None:
     return {layer: before.read(layer) for layer in ("pieces", "code_register", "runs")}
 
 
-def _same_county(previous: dict[str, pd.DataFrame] | None, layers: Layers, target: Path) -> None:
+def _same_county(previous: dict[str, pd.DataFrame] | None, layers: Layers, target: Path | str) -> None:
     """One county's codes must not be given to another's land."""
     if previous is None:
         return
@@ -353,7 +355,8 @@ def _same_county(previous: dict[str, pd.DataFrame] | None, layers: Layers, targe
     now = set(units.dropna().str[:6])
     if before and now and not before & now:
         raise OutputError(
-            f"{target} 是 {'、'.join(sorted(before))} 的成果，本次数据是 {'、'.join(sorted(now)[:5])}；请换一个文件名"
+            f"{workspace.shown(target)} 是 {'、'.join(sorted(before))} 的成果，"
+            f"本次数据是 {'、'.join(sorted(now)[:5])}；请换一个文件名"
         )
 
 

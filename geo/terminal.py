@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import wraps
-from pathlib import Path
 from typing import Annotated, Final, ParamSpec, TypeVar
 
 import typer
@@ -24,7 +23,7 @@ WITH_ERRORS: Final = 1
 UNUSABLE: Final = 2
 
 AsJson = Annotated[bool, typer.Option("--json", help="在标准输出打印机器可读的摘要")]
-WorkspacePath = Annotated[Path, typer.Argument(help="成果文件 .gpkg")]
+WorkspacePath = Annotated[str, typer.Argument(help="成果文件 .gpkg，或 postgresql:// 数据库地址")]
 
 screen = Console(stderr=True)
 

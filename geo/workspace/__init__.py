@@ -30,8 +30,11 @@ __all__ = [
     "Reader",
     "Workspace",
     "amend",
+    "beside",
+    "exists",
     "is_database",
     "open",
+    "shown",
     "simple",
     "style",
     "write",
@@ -79,7 +82,7 @@ class Workspace:
             If the workspace is a database.
         """
         if is_database(self.url):
-            raise InputError(f"{postgis.shown(self.url)} 是数据库，不是文件：此操作需要 GeoPackage 工作区")
+            raise InputError(f"{shown(self.url)} 是数据库，不是文件：此操作需要 GeoPackage 工作区")
         return Path(self.url)
 
     def read(
@@ -231,6 +234,27 @@ def open(url: str | os.PathLike[str]) -> Workspace:  # noqa: A001 - workspace.op
 def is_database(url: str | os.PathLike[str]) -> bool:
     """Whether a workspace of that name is a PostGIS database."""
     return str(url).startswith(("postgresql://", "postgres://"))
+
+
+def exists(url: str | os.PathLike[str]) -> bool:
+    """Whether anything stands there that `open` could be tried on.
+
+    Raises
+    ------
+    InputError
+        If the database cannot be reached.
+    """
+    return postgis.stands(str(url)) if is_database(url) else Path(url).exists()
+
+
+def shown(url: str | os.PathLike[str]) -> str:
+    """A path or URL as messages may have it: without a password."""
+    return postgis.shown(str(url)) if is_database(url) else str(url)
+
+
+def beside(url: str | os.PathLike[str]) -> Path:
+    """The path that what lies beside a workspace is named after: of a database, in the working folder."""
+    return Path(f"{postgis.name(str(url))}.gpkg") if is_database(url) else Path(url)
 
 
 def _reader(workspace: Workspace) -> Reader:

@@ -48,6 +48,17 @@ def shown(url: str) -> str:
     return make_url(url).render_as_string(hide_password=True)
 
 
+def name(url: str) -> str:
+    """Name of the database."""
+    return make_url(url).database or "taotu"
+
+
+def stands(url: str) -> bool:
+    """Whether a database has a workspace."""
+    with _connected(url, "读取") as connection:
+        return "meta" in tables_in(connection)
+
+
 @contextmanager
 def told(url: str, doing: str) -> Iterator[None]:
     """Have errors of the database say in Chinese what could not be done.
