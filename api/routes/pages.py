@@ -3,7 +3,7 @@
 import platform
 import shutil
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, Final
 
@@ -31,12 +31,35 @@ _PIECE_CODES: Final = ("state", "piece_class", "piece_shape", "DLBM")
 _CASE_CODES: Final = ("identified_as", "measured_how", "owner_kind", "reject_reason")
 _LIBRARIES: Final = ("geopandas", "shapely", "pyogrio", "fastapi", "uvicorn", "sqlalchemy", "folium")
 
-# What is laid beside what: the name in the address, its title, layers of the left and of the right side.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Comparison:
+    """What is laid beside what; what both sides have is drawn on both."""
+
+    title: str
+    left: tuple[str, ...]
+    left_title: str
+    right: tuple[str, ...]
+    right_title: str
+    both: tuple[str, ...] = ("patches",)
+
+
 _COMPARISONS: Final = {
-    "pieces": ("承包地块 / 剩余图块", ("parcels", "承包地块"), ("pieces", "剩余图块")),
-    "survey": ("耕地图斑 / 承包地块", ("patches", "耕地图斑"), ("parcels", "承包地块")),
-    "shift": ("改正前 / 改正后", ("parcels_original", "改正前"), ("parcels", "改正后")),
-}
+    "pieces": _Comparison(
+        title="承包地块 / 剩余图块",
+        left=("parcels",), left_title="承包地块", right=("pieces",), right_title="剩余图块",
+    ),
+    "survey": _Comparison(
+        title="耕地图斑 / 承包地块",
+        left=("patches",), left_title="耕地图斑", right=("parcels",), right_title="承包地块", both=(),
+    ),
+    # Where they lie now is seen on both sides, or the left would be empty where nothing was moved.
+    "shift": _Comparison(
+        title="地块改正前 / 改正后",
+        left=("parcels_original",), left_title="改正前", right=(), right_title="改正后", both=("patches", "parcels"),
+    ),
+}  # fmt: skip
 
 Officer = Annotated[Caller, needs("officer")]
 Reviewer = Annotated[Caller, needs("reviewer")]
@@ -146,20 +169,17 @@ def compare_page(  # noqa: PLR0913, PLR0917 - what a page is made of
 ) -> HTMLResponse:
     """Two states of the land, laid side by side."""
     chosen = of if of in _COMPARISONS else "pieces"
-    _, (left, left_title), (right, right_title) = _COMPARISONS[chosen]
-    ground = () if "patches" in {left, right} else ("patches",)
-    layers = map_layers(store, caller, tiles, on=(left, right, *ground))
+    told_of = _COMPARISONS[chosen]
+    layers = map_layers(store, caller, tiles, on=(*told_of.left, *told_of.right, *told_of.both))
     if chosen == "shift":
-        layers = tuple(_outlined(layer) if layer.key == left else layer for layer in layers)
-    swipe = Swipe(left_title=left_title, left=(left,), right_title=right_title, right=(right,))
-    told = {
-        "chosen": chosen,
-        "titles": titles("shifts"),
-        "left": left_title,
-        "right": right_title,
-    }
-    modes = [(name, title, name == chosen) for name, (title, *_) in _COMPARISONS.items()]
-    spec = _spec(store, caller, pictures, f"比对：{left_title}与{right_title}", tiles=layers, swipe=swipe)
+        layers = tuple(_outlined(layer) if layer.key in told_of.left else layer for layer in layers)
+    swipe = Swipe(
+        left_title=told_of.left_title, left=told_of.left, right_title=told_of.right_title, right=told_of.right
+    )
+    label = f"比对：{told_of.left_title}与{told_of.right_title}"
+    spec = _spec(store, caller, pictures, label, tiles=layers, swipe=swipe)
+    told = {"chosen": chosen, "left": told_of.left_title, "right": told_of.right_title}
+    modes = [(name, one.title, name == chosen) for name, one in _COMPARISONS.items()]
     return answer(
         request, "compare", title="比对", county=county_name(store), caller=caller, told=told, spec=spec,
         modes=modes,
