@@ -32,7 +32,6 @@ _CASE_CODES: Final = ("identified_as", "measured_how", "owner_kind", "reject_rea
 _LIBRARIES: Final = ("geopandas", "shapely", "pyogrio", "fastapi", "uvicorn", "sqlalchemy", "folium")
 
 
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Comparison:
     """What is laid beside what; what both sides have is drawn on both."""
@@ -116,7 +115,9 @@ def login_page(request: Request, store: StoreDep) -> HTMLResponse:
 
 
 @router.get("/")
-def overview_page(request: Request, store: StoreDep, caller: CallerDep, pictures: PicturesDep) -> HTMLResponse:
+def overview_page(
+    request: Request, store: StoreDep, caller: CallerDep, pictures: PicturesDep
+) -> HTMLResponse:
     """The county at a glance."""
     told = {"codes": codes_told("state", "piece_class", "piece_shape"), "layers": LAYER_TITLES}
     spec = _spec(store, caller, pictures, "各村剩余图块")
@@ -269,8 +270,7 @@ def system_page(request: Request, store: StoreDep, caller: Admin) -> HTMLRespons
         "meta": {key: value for key, value in _meta(store).items() if key != "title"},
         "crs": store.workspace.crs.name if store.workspace.crs is not None else "",
         "runs": [
-            {name: row[name] for name in ("run_id", "inputs", "settings", "versions")}
-            for row in _runs(store)
+            {name: row[name] for name in ("run_id", "inputs", "settings", "versions")} for row in _runs(store)
         ],
     }
     return answer(request, "system", title="系统", county=county_name(store), caller=caller, told=told)
@@ -299,6 +299,12 @@ def _by_state(layer: MapLayer) -> MapLayer:
 
 def _outlined(layer: MapLayer) -> MapLayer:
     """The same layer in a colour that stands off from parcels where they lie now."""
-    style = {"color": "#b0087a", "weight": 1.4, "fillColor": "#b0087a", "fillOpacity": 0.08, "dashArray": None}
+    style = {
+        "color": "#b0087a",
+        "weight": 1.4,
+        "fillColor": "#b0087a",
+        "fillOpacity": 0.08,
+        "dashArray": None,
+    }
     old = MapClass(key="original", title="改正前的位置", style=style)
     return replace(layer, themes=(replace(layer.themes[0], classes=(old,)),))
