@@ -20,6 +20,7 @@ from geo.exchange import read
 from geo.exchange.grid_file import read_grids
 from geo.exchange.household_file import read_households
 from geo.findings import gather, joined
+from geo.grid_page import write_before_after
 from geo.grids import Grids, GridSettings, Profile, adjust_grids, norm_costs, partition
 from geo.grids.check import check_grids
 from geo.grids.compare import Comparison, compare
@@ -257,6 +258,7 @@ def adjust_files(  # noqa: PLR0913 - what the command line offers, by name
     *,
     settings: GridSettings | None = None,
     only: Collection[str] = (),
+    page: Path | None = None,
     jobs: int = 0,
     progress: Tell | None = None,
 ) -> Grids:
@@ -267,6 +269,8 @@ def adjust_files(  # noqa: PLR0913 - what the command line offers, by name
     work, inputs, settings, only, jobs, progress
         As `partition_files` takes them. ``inputs.grids`` are the grids there are;
         without, those of the workspace.
+    page : path, optional
+        Where grids before and after are drawn side by side.
 
     Returns
     -------
@@ -275,25 +279,38 @@ def adjust_files(  # noqa: PLR0913 - what the command line offers, by name
 
     Raises
     ------
+    InputError
+        If a page is wanted and the grids there are have no polygons.
     GeoError
         If an input cannot be read, or the workspace not written; what stood there stays.
     """
     target = Path(work)
     with alone(target):
         layers = read_grid_layers(inputs, target)
+        before = previous_grids(target)
+        drawn = layers.grids
+        if drawn is None and before is not None:
+            drawn = gpd.GeoDataFrame(before["grids"])
+        if page is not None and drawn is None:
+            raise InputError("现有网格没有面（只有住户所属网格），画不出对照图：请用 --grids 给出现有网格面")
         result = adjust_grids(
             layers.homes,
             layers.villages,
             layers.grids,
             **layers.layers(),
-            previous=previous_grids(target),
+            previous=before,
             only=only,
             settings=settings,
             read_findings=layers.findings,
             jobs=jobs,
             progress=progress,
         )
-        return keep(target, result, layers, what={"work": "adjust", "only": sorted(only)})
+        kept = keep(target, result, layers, what={"work": "adjust", "only": sorted(only)})
+        if page is not None and drawn is not None:
+            norm = result.settings.profile
+            told = compare(drawn, result.grids, result.households, profile=norm)
+            write_before_after(told, village_names(layers.villages), page)
+        return kept
 
 
 def curve_files(  # noqa: PLR0913 - what the command line offers, by name
@@ -357,8 +374,10 @@ def checked_files(
     return rows, joined([*layers.findings, found])
 
 
-def compared_files(work: str | os.PathLike[str], inputs: GridInputs, *, profile: Profile) -> Comparison:
-    """Grids of a file as they were before, those of the workspace as they are now.
+def compared_files(
+    work: str | os.PathLike[str], inputs: GridInputs, *, profile: Profile, page: Path | None = None
+) -> Comparison:
+    """Grids of a file as they were before, those of the workspace as they are now; drawn on a page if wanted.
 
     Raises
     ------
@@ -370,7 +389,16 @@ def compared_files(work: str | os.PathLike[str], inputs: GridInputs, *, profile:
     layers = read_grid_layers(inputs, Path(work))
     if layers.grids is None:
         raise InputError("没有给出用来比较的网格：请用 --grids 给出")
-    return compare(layers.grids, _kept_grids(Path(work)), layers.homes, profile=profile)
+    result = compare(layers.grids, _kept_grids(Path(work)), layers.homes, profile=profile)
+    if page is not None:
+        write_before_after(result, village_names(layers.villages), page)
+    return result
+
+
+def village_names(villages: gpd.GeoDataFrame) -> dict[str, str]:
+    """Name of each village by its code, of those that have one."""
+    held = villages.dropna(subset=["village_name"])
+    return dict(zip(held["village_code"], held["village_name"], strict=True))
 
 
 def _kept_grids(work: Path) -> gpd.GeoDataFrame:

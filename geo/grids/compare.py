@@ -39,6 +39,11 @@ class Comparison:
     grids: pd.DataFrame  # a row each grid after, by code
     totals: pd.DataFrame  # rows 'before' and 'after'
     lineage: pd.DataFrame  # layer ``grid_lineage``
+    before: (
+        gpd.GeoDataFrame
+    )  # grids as they were: grid_code, grid_name, village_code, exclusive, households, balance
+    after: gpd.GeoDataFrame  # as they are, the same columns
+    homes: gpd.GeoDataFrame  # points: village_code, households, moved
     moved: int  # households that were in a grid and are in none of it nor in its successor
     unplaced_before: int  # households in no grid
     unplaced_after: int
@@ -111,6 +116,17 @@ def compare(
             index=["before", "after"],
         ),
         lineage=_lineage(old, new, was, is_, weight, change, village),
+        before=_placed(old, new),
+        after=new,
+        homes=gpd.GeoDataFrame(
+            {
+                "village_code": village.fillna("").to_numpy(dtype=object),
+                "households": weight,
+                "moved": both & ~stay,
+            },
+            geometry=spots,
+            crs=homes.crs,
+        ),
         moved=int(weight[both & ~stay].sum()),
         unplaced_before=int(weight[was < 0].sum()),
         unplaced_after=int(weight[is_ < 0].sum()),
@@ -229,6 +245,15 @@ def _grids(grids: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     table = gpd.GeoDataFrame(rows[wanted], geometry=shapes[wanted.to_numpy()], crs=grids.crs)
     table["exclusive"] = table.pop("grid_kind") == "EXCLUSIVE"
     return table.dissolve(by="grid_code", aggfunc="first", sort=True).reset_index()
+
+
+def _placed(old: gpd.GeoDataFrame, new: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Old grids, those without a village in that of the new grid where they lie."""
+    bare = old["village_code"].eq("").to_numpy()
+    spots = np.asarray(shapely.point_on_surface(old.geometry.to_numpy()), dtype=object)
+    at, _ = holders(new.geometry.to_numpy(), spots)
+    codes = np.append(new["village_code"].to_numpy(dtype=object), "")[at]
+    return old.assign(village_code=np.where(bare, codes, old["village_code"].to_numpy(dtype=object)))
 
 
 def _same_code(old: gpd.GeoDataFrame, new: gpd.GeoDataFrame) -> Ints:

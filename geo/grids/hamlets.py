@@ -24,6 +24,7 @@ from geo.grids.kernel import NEVER, Floats, Graph, Ints
 _WHOLE: Final = 0.02  # a number of centres no farther from a whole one is one
 _SHARE_OF_LOWER: Final = 6  # hamlets lighter than a sixth of the least part are not told apart
 _STRIDE: Final = 0.05  # of a step: prices of the case before are nearly right
+_AGAIN: Final = 0.3  # of a step, where a case is looked at again
 _LONGER: Final = 5  # times as many steps where prices of a whole hamlet are new
 # by what prices of a hamlet change at once where its number leaves households over, of the way out
 _LEAPS: Final = (0.25, 0.5, 0.75, 1.0, 1.125, 1.25, 1.5, 2.0)
@@ -105,8 +106,9 @@ def told_apart(  # noqa: PLR0913, what a bound needs
         (root.value, 0, free, root.prices, root.often)
     ]
     seen = 0
+    again: set[int] = set()  # cases looked at longer, for want of anything fractional in them
     while seen + 2 <= cases and heap[0][0] < target * (1 - near):
-        value, _, ranges, prices, often = heap[0]
+        value, name, ranges, prices, often = heap[0]
         number = np.array([often[group].sum() for group in groups])
         low, high = np.array(ranges).T
         number = np.clip(number, low, high)
@@ -114,7 +116,17 @@ def told_apart(  # noqa: PLR0913, what a bound needs
         # the farther away the rest is, the more a whole number costs
         at = int(np.argmax(np.where(fraction > _WHOLE, fraction * out, -1.0)))
         if fraction[at] <= _WHOLE:
-            break
+            if name in again:
+                break
+            heapq.heappop(heap)
+            family, steps = family_of(groups, n, ranges, counts), rounds * _LONGER
+            worth, prices, often = ascend(
+                graph, lists, band, family, target, steps, prices.copy(), reach, whole, _AGAIN
+            )
+            seen += 1
+            again.add(seen)
+            heapq.heappush(heap, (max(float(worth), value), seen, ranges, prices, often))
+            continue
         heapq.heappop(heap)
         below = int(np.floor(number[at]))
         for part in ((ranges[at][0], below), (below + 1, ranges[at][1])):

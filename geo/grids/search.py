@@ -42,7 +42,7 @@ class Budget:
 
 
 BUDGETS: Final[dict[str, Budget]] = {
-    "fast": Budget(starts=4, rounds=64, tries=1, bound=150, columns=0, branches=0, cases=4, near=0.05),
+    "fast": Budget(starts=4, rounds=64, tries=1, bound=150, columns=0, branches=0, cases=12, near=0.03),
     "standard": Budget(
         starts=8, rounds=600, tries=3, bound=500, columns=6000, branches=50, cases=30, near=0.003
     ),
