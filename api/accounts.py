@@ -13,16 +13,18 @@ import re
 import secrets
 import threading
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from api.recent import Recent
 from api.settings import Settings
+from api.tries import Tries, time_text
 from geo.errors import GeoError
 
 ROLES: Final = ("viewer", "officer", "reviewer", "admin")  # each may do what those before it may
@@ -37,8 +39,6 @@ _COMMON: Final = frozenset({
     "0123456789", "1234567890", "12345678910", "password123", "qwertyuiop", "qwerty12345", "1q2w3e4r5t",
     "1qaz2wsx3edc", "a123456789", "aa12345678", "abc1234567", "admin12345", "admin123456", "woaini1314520",
 })  # fmt: skip
-_RECENT: Final = timedelta(seconds=1)
-_MOST_RECENT: Final = 10_000
 _SEEN_EVERY: Final = timedelta(
     minutes=1
 )  # last use is written no more often: reading must not write each time
@@ -77,13 +77,6 @@ _keys = sa.Table(
     sa.Column("used_at", sa.String(32)),
     sa.Column("revoked_at", sa.String(32)),
 )  # fmt: skip
-_failures = sa.Table(
-    "login_failures", _tables,
-    sa.Column("what", sa.String(80), primary_key=True),  # "name …" or "address …"
-    sa.Column("count", sa.Integer, nullable=False),
-    sa.Column("last_at", sa.String(32), nullable=False),
-    sa.Column("until", sa.String(32), nullable=False),
-)  # fmt: skip
 
 
 class AccountError(GeoError):
@@ -100,14 +93,6 @@ class UnknownAccountError(GeoError):
 
 class LoginError(GeoError):
     """Name and password do not belong together; which of them is wrong is not said."""
-
-
-class TooManyTriesError(GeoError):
-    """Too many failed logins; ``retry_after`` seconds have to pass."""
-
-    def __init__(self, message: str, *, retry_after: int) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,37 +134,6 @@ def csrf_of(token: str) -> str:
     return hmac.new(token.encode(), b"csrf", hashlib.sha256).hexdigest()
 
 
-class _Recent:
-    """What tokens and keys opened within the last second: a map asks for tens of tiles at once.
-
-    Whatever this process changes is forgotten at once; a change by a command beside
-    the service is heard a second later.
-    """
-
-    def __init__(self, clock: Callable[[], datetime]) -> None:
-        self._clock = clock
-        self._held: dict[str, tuple[datetime, User | tuple[User, Key]]] = {}
-        self._lock = threading.Lock()
-        self.generation = 0
-
-    def get(self, digest: str) -> User | tuple[User, Key] | None:
-        at, found = self._held.get(digest, (None, None))
-        return found if at is not None and timedelta(0) <= self._clock() - at < _RECENT else None
-
-    def keep(self, digest: str, found: User | tuple[User, Key], generation: int) -> None:
-        with self._lock:
-            if generation != self.generation:
-                return  # something changed while the database was asked
-            if len(self._held) >= _MOST_RECENT:
-                self._held.clear()
-            self._held[digest] = (self._clock(), found)
-
-    def forget(self) -> None:
-        with self._lock:
-            self.generation += 1
-            self._held.clear()
-
-
 class Accounts:
     """Users, sessions and keys of one service, over the store's private database."""
 
@@ -193,8 +147,9 @@ class Accounts:
         self._hashing = threading.BoundedSemaphore(2)
         # A name nobody has is verified against this: as slow as a name somebody has.
         self._decoy = self._hasher.hash(secrets.token_urlsafe(16))
-        self._trying = threading.Lock()
-        self._recent = _Recent(settings.clock)
+        self._changing = threading.Lock()
+        self._recent: Recent[User | tuple[User, Key]] = Recent(settings.clock)
+        self._tries = Tries(engine, settings)
         _tables.create_all(engine)
 
     # --- users
@@ -269,7 +224,7 @@ class Accounts:
         AccountError
             If the change makes no user.
         """
-        with self._trying, self._engine.begin() as db:
+        with self._changing, self._engine.begin() as db:
             before = self._user(db, name)
             role = changes.get("role", before.role)
             villages = changes.get("villages", before.villages)
@@ -367,17 +322,13 @@ class Accounts:
             If the name or the address has failed too often.
         """
         known = _known(name)
-        tries = {
-            f"name {known}": self._settings.tries_of_name,
-            f"address {address[:64]}": self._settings.tries_of_address,
-        }
-        self._count_try(tries)
+        self._tries.count(known, address)
         with self._engine.connect() as db:
             row = db.execute(sa.select(_users).where(_users.c.name == known)).mappings().one_or_none()
         right = self._matches(row["password_hash"] if row else self._decoy, password)
         if row is None or not right or not row["active"]:
             raise LoginError("用户名或密码不对")
-        self._forgive(*tries)
+        self._tries.forgive(known, address)
         if self._hasher.check_needs_rehash(row["password_hash"]):
             with self._engine.begin() as db:
                 stronger = self._hash(_normal(password))
@@ -401,7 +352,7 @@ class Accounts:
             row = db.execute(query).mappings().one_or_none()
         if row is None:
             return None
-        if row["seen_at"] < _text(self._settings.clock() - _SEEN_EVERY):
+        if row["seen_at"] < time_text(self._settings.clock() - _SEEN_EVERY):
             with self._engine.begin() as db:
                 db.execute(
                     sa.update(_sessions).where(_sessions.c.token_hash == digest).values(seen_at=self._now())
@@ -478,8 +429,8 @@ class Accounts:
             "label": label[:80],
             "role": role,
             "villages": _as_json(limit),
-            "created_at": _text(now),
-            "expires_at": _text(now + timedelta(days=days)),
+            "created_at": time_text(now),
+            "expires_at": time_text(now + timedelta(days=days)),
         }
         with self._engine.begin() as db:
             db.execute(sa.insert(_keys).values(row))
@@ -503,7 +454,7 @@ class Accounts:
         if row is None:
             return None
         key = _key({column.name: row[f"key_{column.name}"] for column in _keys.c})
-        if key.used_at is None or key.used_at < _text(self._settings.clock() - _SEEN_EVERY):
+        if key.used_at is None or key.used_at < time_text(self._settings.clock() - _SEEN_EVERY):
             with self._engine.begin() as db:
                 db.execute(sa.update(_keys).where(_keys.c.key_id == key.key_id).values(used_at=now))
         found = _user(row), key
@@ -568,44 +519,15 @@ class Accounts:
             except (VerificationError, InvalidHashError):
                 return False
 
-    def _count_try(self, tries: Mapping[str, int]) -> None:
-        """Count a try before it is made, so that many at once are all counted."""
-        now = self._settings.clock()
-        with self._trying, self._engine.begin() as db:
-            # Written first: the transaction then has the right to write before it reads.
-            db.execute(sa.delete(_failures).where(_failures.c.last_at < _text(now - timedelta(hours=1))))
-            query = sa.select(_failures).where(_failures.c.what.in_(tries))
-            held = {row["what"]: row for row in db.execute(query).mappings()}
-            until = max((row["until"] for row in held.values()), default="")
-            if until > _text(now):
-                wait = int((datetime.fromisoformat(until) - now).total_seconds()) + 1
-                raise TooManyTriesError(f"登录失败次数过多，请 {wait} 秒后再试", retry_after=wait)
-            for what, free in tries.items():
-                count = held[what]["count"] + 1 if what in held else 1
-                wait_s = min(2.0 ** min(count - free, 30), self._settings.longest_wait.total_seconds())
-                blocked = now + timedelta(seconds=wait_s) if count >= free else now
-                values = {"count": count, "last_at": _text(now), "until": _text(blocked)}
-                if what in held:
-                    db.execute(sa.update(_failures).where(_failures.c.what == what).values(values))
-                else:
-                    db.execute(sa.insert(_failures).values(what=what, **values))
-
-    def _forgive(self, name: str, address: str) -> None:
-        """A success clears the name; of the address only this try: one good login must not hide a search."""
-        with self._trying, self._engine.begin() as db:
-            db.execute(sa.delete(_failures).where(_failures.c.what == name))
-            values = {"count": _failures.c.count - 1, "until": self._now()}
-            db.execute(sa.update(_failures).where(_failures.c.what == address).values(values))
-
     def _ended(self) -> sa.ColumnElement[bool]:
         now = self._settings.clock()
         return sa.or_(
-            _sessions.c.seen_at < _text(now - self._settings.idle),
-            _sessions.c.created_at < _text(now - self._settings.lifetime),
+            _sessions.c.seen_at < time_text(now - self._settings.idle),
+            _sessions.c.created_at < time_text(now - self._settings.lifetime),
         )
 
     def _now(self) -> str:
-        return _text(self._settings.clock())
+        return time_text(self._settings.clock())
 
 
 def made_password() -> str:
@@ -621,10 +543,6 @@ def _digest(token: str) -> str:
 def _normal(password: str) -> str:
     # The same characters typed on another keyboard are the same password.
     return unicodedata.normalize("NFKC", password)
-
-
-def _text(at: datetime) -> str:
-    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _as_json(villages: Iterable[str] | None) -> str | None:

@@ -24,9 +24,9 @@ from api.accounts import (
     AccountConflictError,
     AccountError,
     LoginError,
-    TooManyTriesError,
     UnknownAccountError,
 )
+from api.tries import TooManyTriesError
 from geo.errors import (
     CodeError,
     ConditionError,

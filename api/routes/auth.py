@@ -6,9 +6,10 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.access import COOKIE, AccountsDep, Caller, CallerDep, StoreDep, session_cookie
-from api.accounts import LoginError, TooManyTriesError, UnknownAccountError, csrf_of
+from api.accounts import LoginError, UnknownAccountError, csrf_of
 from api.errors import problems
 from api.metrics import Metrics
+from api.tries import TooManyTriesError
 from geo.errors import ForbiddenError
 
 router = APIRouter(prefix="/api/v1", tags=["access"])

@@ -18,12 +18,12 @@ from api.accounts import (
     AccountError,
     Accounts,
     LoginError,
-    TooManyTriesError,
     UnknownAccountError,
     csrf_of,
     made_password,
 )
 from api.settings import Settings
+from api.tries import TooManyTriesError
 from geo.errors import InputError
 from tests.api.conftest import PASSWORD, QUICK, Clock
 
@@ -386,9 +386,9 @@ def test_a_name_nobody_has_takes_as_long_as_one_somebody_has(engine):
     taken = {"li": [], "nobody": [], "off": []}
     for _ in range(9):
         for name, times in taken.items():
-            began = time.perf_counter()
+            began = time.thread_time()  # of this thread alone: the machine may be busy with others
             fail(accounts, name=name)
-            times.append(time.perf_counter() - began)
+            times.append(time.thread_time() - began)
     least = {name: min(times) for name, times in taken.items()}
     assert statistics.median(taken["nobody"]) > 0.5 * statistics.median(taken["li"])
     assert max(least.values()) < 1.6 * min(least.values())
