@@ -16,6 +16,7 @@ UPLOAD_ID: Final = r"^[0-9a-f]{16}$"
 _LONGEST_PATH: Final = 400
 
 Code = Annotated[str, StringConstraints(pattern=CODE)]
+VillageCode = Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")]
 Short = Annotated[str, StringConstraints(max_length=80)]
 Crs = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,10}:[0-9]{1,8}$")]
 
@@ -144,7 +145,9 @@ class TilesInputs(Asked):
 class ReportInputs(Asked):
     """Inputs of the report."""
 
-    only: tuple[Code, ...] = Field(default=(), title="只报这些村", max_length=2000, description="村代码")
+    only: tuple[VillageCode, ...] = Field(
+        default=(), title="只报这些村", max_length=2000, description="村代码"
+    )
 
 
 class LedgerInputs(Asked):

@@ -71,7 +71,7 @@ def read_archive(
     job: JobDep,
     caller: CallerDep,
     pool: PoolDep,
-    village: Annotated[str | None, Query(pattern=r"^\d{12}$", description="只要这个村的")] = None,
+    village: Annotated[str | None, Query(pattern=r"^[0-9]{12}$", description="只要这个村的")] = None,
 ) -> StreamingResponse:
     """All files of a job that the caller may have, or those of one village."""
     names = [
