@@ -377,14 +377,14 @@ def test_a_wait_survives_a_restart(accounts, engine, clock):
 
 def test_a_name_nobody_has_takes_as_long_as_one_somebody_has(engine):
     slow = Settings(
-        hash_memory_kib=16 * 1024, hash_passes=4, tries_of_name=1000, tries_of_address=1000
+        hash_memory_kib=8 * 1024, hash_passes=3, tries_of_name=1000, tries_of_address=1000
     )  # slow enough to stand out from the database
     accounts = Accounts(engine, slow)
     add(accounts)
     add(accounts, "off")
     accounts.change_user("off", {"active": False})
     taken = {"li": [], "nobody": [], "off": []}
-    for _ in range(9):
+    for _ in range(5):
         for name, times in taken.items():
             began = time.thread_time()  # of this thread alone: the machine may be busy with others
             fail(accounts, name=name)
