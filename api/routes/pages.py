@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 import geo
-from api.access import Caller, CallerDep, StoreDep, needs
+from api.access import Caller, CallerDep, SettingsDep, StoreDep, needs
 from api.extent import reach
 from api.pages import answer
 from api.routes.basemap import Pictures, PicturesDep, list_basemaps
@@ -217,9 +217,9 @@ def sheets_page(
 
 
 @router.get("/tasks")
-def tasks_page(request: Request, store: StoreDep, caller: Officer) -> HTMLResponse:
+def tasks_page(request: Request, store: StoreDep, caller: Officer, settings: SettingsDep) -> HTMLResponse:
     """Jobs: started, watched, cancelled, their results."""
-    told = {"uploads": caller.may("reviewer") and caller.villages is None}
+    told = {"inputs": settings.jobs.inputs is not None}  # whether the server has a folder to choose from
     return answer(request, "tasks", title="任务", county=county_name(store), caller=caller, told=told)
 
 

@@ -118,7 +118,7 @@ taotu.form = (() => {
         fill(server, el("h3", { class: "part" }, "服务器数据目录"), el("ul", { class: "files card" }, path ? [entry(`用这个文件夹：${path}`, "", () => take({ server: path }, path)), entry("上一级", "", () => walk(up))] : null,
           found.entries.map((one) => entry(one.kind === "folder" ? `${one.name}/` : one.name, one.kind === "file" ? bytes(one.bytes) : "", () => (one.kind === "folder" ? walk(one.path) : take({ server: one.path }, one.path))))));
       }
-      if (told.uploads) walk("");
+      if (told.inputs) walk("");
     });
   }
 

@@ -181,7 +181,12 @@
   q.addEventListener("blur", () => window.setTimeout(close, 150));
   $("#find").addEventListener("submit", (event) => { event.preventDefault(); if (results.length && !list.hidden) take(results[Math.max(at, 0)]); else look(); });
 
-  taotu.villageChoice($("#village")).then(filter, wrong);
+  taotu.villageChoice($("#village")).then(() => { filter(); const code = $("#village").value; if (code && !params.get("piece")) seeVillage(code); }, wrong);
+  // The outlines may come after the names.
+  function seeVillage(code) {
+    if (taotuMap.overview?.features) { goVillage(code); return; }
+    const stop = taotuMap.on("villages", () => { stop(); goVillage(code); });
+  }
   if (window.matchMedia("(max-width: 860px)").matches) $("#filters").open = false;
   if (params.get("piece")) showPiece(params.get("piece"), { go: true });
   else hint();

@@ -19,10 +19,11 @@
     if (!(error instanceof Problem)) console.error(error);
   }
 
-  function toChange(old) {
+  function toChange(old, name) {
     login.hidden = true;
     change.hidden = false;
     change.elements.old.value = old;
+    change.elements.name.value = name; // for the browser that keeps passwords
     (old ? change.elements.new : change.elements.old).focus();
   }
 
@@ -39,7 +40,7 @@
     sent(login, $("#wrong"), async (data) => {
       const me = await ask("/api/v1/login", { method: "POST", json: { name: data.get("name"), password: data.get("password") } });
       token = me.csrf ?? token;
-      if (me.must_change) toChange(data.get("password"));
+      if (me.must_change) toChange(data.get("password"), me.name);
       else onward();
     });
   });
@@ -54,6 +55,6 @@
   });
 
   if (here.has("change")) {
-    ask("/api/v1/me").then((me) => { token = me.csrf ?? token; toChange(""); }).catch(() => {});
+    ask("/api/v1/me").then((me) => { token = me.csrf ?? token; toChange("", me.name); }).catch(() => {});
   }
 })();

@@ -52,7 +52,7 @@
     $("#progress").textContent = all ? `共 ${count(all)} 块（含细条、碎屑），已核查 ${count(all - left)} 块，${taotu.share((all - left) / all)}。按面积从大到小列出成块的图块。` : "";
   }
   for (const select of [$("#village"), stateChoice]) {
-    select.addEventListener("change", () => { remember({ village: $("#village").value, state: stateChoice.value }); begin(); progress().catch(wrong); paint(); });
+    select.addEventListener("change", () => { remember({ village: $("#village").value, state: stateChoice.value }); begin(); progress().catch(wrong); paint(); if (select.id === "village" && select.value) seeVillage(select.value); });
   }
   $("#code").addEventListener("input", settled(begin, 300));
   $("#choice").addEventListener("submit", (event) => { event.preventDefault(); begin(); });
@@ -300,6 +300,12 @@
   document.addEventListener("keydown", (event) => { if (event.key === "Escape" && !formSide.hidden && !document.querySelector("dialog[open]") && !event.defaultPrevented) leave(); });
   window.addEventListener("beforeunload", (event) => { if (dirty()) event.preventDefault(); });
 
-  taotu.villageChoice($("#village")).then(() => { begin(); paint(); return progress(); }).catch(wrong);
+  taotu.villageChoice($("#village")).then(() => { begin(); paint(); if ($("#village").value && !params.get("piece")) seeVillage($("#village").value); return progress(); }).catch(wrong);
+  // The outlines may come after the names.
+  function seeVillage(code) {
+    const go = () => { const box = taotuMap.overview.byCode.get(code)?.getBounds(); if (box) taotuMap.goTo({ bbox: [box.getWest(), box.getSouth(), box.getEast(), box.getNorth()], zoom: 16 }); };
+    if (taotuMap.overview?.features) { go(); return; }
+    const stop = taotuMap.on("villages", () => { stop(); go(); });
+  }
   if (params.get("piece")) choose(params.get("piece"));
 })();
