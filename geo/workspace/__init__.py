@@ -20,7 +20,7 @@ from pyproj import CRS
 from geo import schema
 from geo.atomic import alone
 from geo.errors import InputError, WorkspaceError
-from geo.workspace import geopackage, postgis
+from geo.workspace import geopackage
 from geo.workspace.styles import style
 from geo.workspace.tables import GEOMETRIES, refuse_unknown, simple, system_of
 
@@ -172,6 +172,8 @@ def write(
     system = system_of(crs)
     refuse_unknown(tables)
     if is_database(path):
+        from geo.workspace import postgis  # noqa: PLC0415 - 20 MB of drivers that a file does without
+
         postgis.write(str(path), tables, system)
         return
     with nullcontext() if held else alone(path):
@@ -199,6 +201,8 @@ def amend(path: str | os.PathLike[str], tables: Mapping[str, pd.DataFrame], *, h
     """
     if is_database(path):
         refuse_unknown(tables)
+        from geo.workspace import postgis  # noqa: PLC0415 - as above
+
         postgis.amend(str(path), tables, open(path).crs)
         return
     with nullcontext() if held else alone(path):
@@ -223,6 +227,8 @@ def open(url: str | os.PathLike[str]) -> Workspace:  # noqa: A001 - workspace.op
         If it is no workspace, is damaged, or has another schema version.
     """
     if is_database(url):
+        from geo.workspace import postgis  # noqa: PLC0415 - as above
+
         crs, layers = postgis.opened(str(url))
     elif "://" in str(url):
         raise WorkspaceError(f"不能打开 {url}：工作区是 {geopackage.SUFFIX} 文件，或 postgresql:// 数据库")
@@ -244,21 +250,35 @@ def exists(url: str | os.PathLike[str]) -> bool:
     InputError
         If the database cannot be reached.
     """
-    return postgis.stands(str(url)) if is_database(url) else Path(url).exists()
+    if not is_database(url):
+        return Path(url).exists()
+    from geo.workspace import postgis  # noqa: PLC0415 - as above
+
+    return postgis.stands(str(url))
 
 
 def shown(url: str | os.PathLike[str]) -> str:
     """A path or URL as messages may have it: without a password."""
-    return postgis.shown(str(url)) if is_database(url) else str(url)
+    if not is_database(url):
+        return str(url)
+    from geo.workspace import postgis  # noqa: PLC0415 - as above
+
+    return postgis.shown(str(url))
 
 
 def beside(url: str | os.PathLike[str]) -> Path:
     """The path that what lies beside a workspace is named after: of a database, in the working folder."""
-    return Path(f"{postgis.name(str(url))}.gpkg") if is_database(url) else Path(url)
+    if not is_database(url):
+        return Path(url)
+    from geo.workspace import postgis  # noqa: PLC0415 - as above
+
+    return Path(f"{postgis.name(str(url))}.gpkg")
 
 
 def _reader(workspace: Workspace) -> Reader:
     if is_database(workspace.url):
+        from geo.workspace import postgis  # noqa: PLC0415 - as above
+
         return partial(postgis.read, workspace.url, crs=workspace.crs)
     path = workspace.path
     by_store = READERS.get(str(path.resolve()))

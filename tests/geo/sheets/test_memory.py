@@ -34,7 +34,7 @@ for turn in range(4):
     )
     assert outcome.made and not len(outcome.errors), outcome.text()
     rest.append(held("RssAnon"))
-heavy = {"ezdxf", "folium", "pypdfium2", "scipy", "xlsxwriter"} & set(sys.modules)
+heavy = {"ezdxf", "folium", "psycopg", "pypdfium2", "scipy", "sqlalchemy", "xlsxwriter"} & set(sys.modules)
 print(json.dumps({"peak": held("VmHWM"), "rest": rest, "heavy": sorted(heavy)}))
 """
 
