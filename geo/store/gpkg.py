@@ -357,6 +357,7 @@ class GeoPackage:
                     yield connection
             finally:
                 dbapi.execute("DETACH DATABASE source")
+            dbapi.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # a county's layers lie in the journal as well
 
     def _replace(self, connection: Connection, layer: str) -> None:
         run = connection.exec_driver_sql

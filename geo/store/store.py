@@ -2,9 +2,11 @@
 
 import hashlib
 import os
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -94,6 +96,8 @@ class Store:
             raise
         self.workspace: Workspace = workspace.open(self.url)
         self._name = "" if database else str(opened.path.resolve())
+        if hasattr(os, "register_at_fork"):  # a connection is its own process's alone
+            os.register_at_fork(after_in_child=partial(_forget, weakref.ref(self)))
         if self._name:
             workspace.READERS.setdefault(self._name, []).append(self._read)
 
@@ -484,6 +488,14 @@ class Store:
         shapes = workspace.simple(shapely.from_wkb(self._backend.wkb(list(held[-1]))))
         data["geometry"] = gpd.array.from_shapely(shapes, crs=self.workspace.crs)
         return gpd.GeoDataFrame(data)
+
+
+def _forget(reference: "weakref.ref[Store]") -> None:
+    """In a process that was forked off: leave the connections to the one they belong to."""
+    if (store := reference()) is not None:
+        store._backend.engine.dispose(close=False)  # noqa: SLF001 - of this module
+        if store._private is not None:  # noqa: SLF001 - of this module
+            store._private.dispose(close=False)  # noqa: SLF001 - of this module
 
 
 def _columns(layer: str, wanted: Sequence[str] | None, scope: Scope) -> list[str]:

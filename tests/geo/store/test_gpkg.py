@@ -209,7 +209,7 @@ while True:
 def test_a_kill_in_the_midst_of_writing_leaves_whole_changes(path):
     open_store(path).close()
     number = 0
-    for turn in range(6):
+    for turn in range(4):
         process = python(KILLED, path, number, stdout=subprocess.PIPE)
         assert process.stdout.readline() == "ready\n"
         time.sleep(0.05 + 0.037 * turn)

@@ -11,6 +11,9 @@ from sqlalchemy import text
 
 from geo import schema, workspace
 from geo.errors import GeometryTypeError, InputError, OutputError, WorkspaceError
+from geo.pipeline import Inputs, reconcile_files
+from geo.reconcile import Settings
+from geo.sample import SampleSettings, county, deliver
 from geo.store import EVERYTHING, Query, open_store
 from geo.workspace import postgis as base
 from tests.geo.county import CRS, UPPER, W_CODE, X0, Y0, county_tables
@@ -176,3 +179,25 @@ def test_writers_wait_for_each_other(url):
         assert order == ["a", "b"]
         assert one.verify_audit() == []
         assert one.head()[0] == 2
+
+
+def test_the_main_job_writes_into_a_database_and_keeps_its_codes(empty, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    deliver(county(SampleSettings(villages=1, seed=3, patches_per_village=30)), tmp_path / "in")
+    (held,) = [path.parent for path in (tmp_path / "in").glob("*/矢量数据")]
+    inputs = Inputs(survey=tmp_path / "in" / "三调", parcels=held)
+    first = reconcile_files(inputs, empty, settings=Settings(jobs=1))
+    assert first.out == empty
+    reconcile_files(inputs, tmp_path / "w.gpkg", settings=Settings(jobs=1))
+    one, other = workspace.open(empty), workspace.open(tmp_path / "w.gpkg")
+    for layer in ("pieces", "balance", "code_register", "runs", "meta"):
+        pd.testing.assert_frame_equal(pd.DataFrame(one.read(layer)), pd.DataFrame(other.read(layer)))
+    with open_store(empty) as store, store.write(actor="李") as change:
+        key = one.read("pieces")["piece_key"].iloc[0]
+        change.insert("cases", {"piece_key": key, "state": "identified"})
+    before = one.read("pieces")[["piece_key", "piece_code"]]
+    reconcile_files(inputs, empty, settings=Settings(jobs=1))
+    after = one.read("pieces")
+    pd.testing.assert_frame_equal(pd.DataFrame(after[["piece_key", "piece_code"]]), pd.DataFrame(before))
+    assert after.set_index("piece_key")["state"][key] == "identified"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "w.gpkg"]

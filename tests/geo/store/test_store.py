@@ -1,5 +1,7 @@
 """What every store promises, whichever database holds it."""
 
+import json
+
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -608,3 +610,58 @@ def test_reading_where_a_store_is_open_gives_the_same(store, place):
         opened.read("pieces", where="no such thing")
     with pytest.raises(InputError, match="没有列"):
         opened.read("pieces", columns=["x"])
+
+
+# --- records with geometry, as other works have them -----------------------------------------------
+
+
+@pytest.fixture
+def lots(monkeypatch):
+    """One more layer of records, with geometry, that no workspace has yet."""
+    rows = [("lot_key", "str"), ("village_code", "str"), ("paid", "bool"), ("version", "Int64")]
+    rows += [("updated_at", "str"), ("updated_by", "str")]
+    blank = {"layer": "lots", "field": "", "title": "标段", "note": ""}
+    more = pd.DataFrame([{**blank, "column": name, "dtype": dtype} for name, dtype in rows])
+    whole = pd.concat([schema._dictionary(), more], ignore_index=True)
+    monkeypatch.setattr(schema, "_dictionary", lambda: whole)
+    schema.columns.cache_clear()
+    schema.personal_columns.cache_clear()
+    monkeypatch.setitem(schema.RECORD_LAYERS, "lots", "lot_key")
+    monkeypatch.setitem(schema.LAYER_KEYS, "lots", "lot_key")
+    monkeypatch.setitem(schema.LAYER_TITLES, "lots", "标段")
+    monkeypatch.setitem(schema.SCOPES, "lots", ("village_code", "equal"))
+    monkeypatch.setitem(workspace.GEOMETRIES, "lots", "MultiPolygon")
+    return "lots"
+
+
+def test_records_may_have_geometry(lots, place, ticking, tmp_path):
+    first, second = box(X0, Y0, X0 + 10, Y0 + 10), box(X0 + 90, Y0, X0 + 100, Y0 + 10)
+    near = Query(bbox=(X0 + 80, Y0, X0 + 95, Y0 + 5))
+    with open_store(place, clock=ticking, folder=tmp_path) as store:
+        with store.write(actor="李") as change:
+            row = change.insert(lots, {"lot_key": "a", "village_code": UPPER, "geometry": first})
+            change.insert(lots, {"lot_key": "b", "village_code": UPPER, "paid": True})
+            with pytest.raises(GeometryTypeError):
+                change.insert(lots, {"lot_key": "c", "geometry": first.centroid})
+        assert row["geometry"].equals(first)
+        assert row["paid"] is False
+        assert store.query(lots, near, EVERYTHING).rows.empty
+        with store.write(actor="李") as change:
+            change.update(lots, "a", {"geometry": second}, base=1)
+            assert change.update(lots, "a", {"geometry": second}, base=2)["version"] == 2
+        assert store.query(lots, near, EVERYTHING).rows["lot_key"].tolist() == ["a"]
+        told = json.loads(store.history(lots, "a", EVERYTHING)[-1]["after"])
+        assert shapely.from_wkb(told["geometry"]).equals(second)
+    workspace.amend(place, {"pieces": county_tables()["pieces"]})
+    if not workspace.is_database(place):
+        assert len(gpd.read_file(place, layer=lots, bbox=near.bbox)) == 1
+    with open_store(place, clock=ticking, folder=tmp_path) as store:
+        assert store.query(lots, near, EVERYTHING).rows["lot_key"].tolist() == ["a"]
+        assert store.row(lots, "a", EVERYTHING)["geometry"].equals(second)
+        with store.write(actor="李") as change:
+            change.update(lots, "a", {"geometry": None}, base=2)
+        assert store.query(lots, near, EVERYTHING).rows.empty
+        assert store.verify_audit() == []
+        store.backup(tmp_path / "copy.gpkg")
+    with pytest.raises(MismatchError, match="坐标系"):  # it would put them elsewhere
+        workspace.write(place, {}, crs="EPSG:4527")
