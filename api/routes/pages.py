@@ -209,6 +209,7 @@ def sheets_page(
 ) -> HTMLResponse:
     """Pages of the newest set of sheets, to be seen and saved."""
     layers = map_layers(store, caller, tiles, on=("pieces", "sheets"), off=("patches", "parcels"))
+    layers = tuple(_clear(layer) if layer.key == "sheets" else layer for layer in layers)
     spec = _spec(store, caller, pictures, "图幅", tiles=layers)
     told = {"titles": titles("sheets")}
     return answer(
@@ -229,7 +230,6 @@ def conflicts_page(request: Request, store: StoreDep, caller: Officer) -> HTMLRe
     told = {
         "codes": codes_told("state", *_CASE_CODES),
         "titles": {**titles("pieces"), **titles("cases")},
-        "resolves": caller.may("reviewer"),
     }
     return answer(request, "conflicts", title="冲突", county=county_name(store), caller=caller, told=told)
 
@@ -295,6 +295,13 @@ def _by_state(layer: MapLayer) -> MapLayer:
     """The same layer with its colours by state first."""
     themes = sorted(layer.themes, key=lambda theme: theme.key != "state")
     return replace(layer, themes=tuple(themes))
+
+
+def _clear(layer: MapLayer) -> MapLayer:
+    """The same layer of frames with nothing laid over the land in them; a frame is picked anywhere in it."""
+    (theme,) = layer.themes
+    classes = tuple(replace(one, style={**one.style, "fillOpacity": 0}) for one in theme.classes)
+    return replace(layer, themes=(replace(theme, classes=classes),))
 
 
 def _outlined(layer: MapLayer) -> MapLayer:
