@@ -80,7 +80,8 @@ window.taotu = (() => {
     const close = el("button", { type: "button", class: "quiet", "aria-label": "关闭", onclick: () => box.remove() }, "关闭");
     const box = el("div", { class: `toast ${kind}`, role: kind === "wrong" ? "alert" : null },
       el("b", {}, title), detail ? el("p", {}, detail) : null, more ? el("small", {}, more) : null, close);
-    $("#toasts").append(box);
+    // A dialog lies above all else, so what is said meanwhile is said in it.
+    ([...document.querySelectorAll("dialog[open]")].at(-1) ?? $("#toasts")).append(box);
     if (kind !== "wrong") window.setTimeout(() => box.remove(), 5000);
   }
   const said = (title, detail) => toast("done", title, detail);
