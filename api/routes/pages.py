@@ -119,7 +119,10 @@ def overview_page(
     request: Request, store: StoreDep, caller: CallerDep, pictures: PicturesDep
 ) -> HTMLResponse:
     """The county at a glance."""
-    told = {"codes": codes_told("state", "piece_class", "piece_shape"), "layers": LAYER_TITLES}
+    told = {
+        "codes": codes_told("state", "piece_class", "piece_shape"),
+        "colours": {name: _colours(name) for name in ("state", "piece_class")},
+    }
     spec = _spec(store, caller, pictures, "各村剩余图块")
     return answer(
         request, "overview", title="总览", county=county_name(store), caller=caller, told=told, spec=spec
@@ -289,6 +292,17 @@ def _versions(names: Collection[str]) -> Mapping[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def _colours(column: str) -> dict[str, str]:
+    """Colour on the map of each value of a column of pieces, of blocks."""
+    pieces = next(layer for layer in county_tiles() if layer.key == "pieces")
+    return {
+        one.when[column]: str(one.style["fillColor"])
+        for theme in pieces.themes
+        for one in theme.classes
+        if column in one.when and one.when.get("piece_shape") == "BLOCK"
+    }
 
 
 def _by_state(layer: MapLayer) -> MapLayer:

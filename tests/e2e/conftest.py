@@ -1,4 +1,4 @@
-"""A service over a small county in a thread of its own, and browsers of every role: one of each for all tests of a worker."""
+"""A service over a small county in a thread of its own and one browser, for all tests of a worker; pages by role."""
 
 import shutil
 import uuid

@@ -38,7 +38,8 @@ def test_a_page_has_a_name_for_every_control_and_targets_for_a_thumb(opened, pat
     nameless = page.evaluate(
         """() => [...document.querySelectorAll('button, a[href], input, select, textarea')]
             .filter((one) => one.checkVisibility() && !one.closest('[hidden]'))
-            .filter((one) => !(one.innerText || '').trim() && !one.getAttribute('aria-label') && !one.labels?.length && !one.title)
+            .filter((one) => !(one.innerText || '').trim() && !one.getAttribute('aria-label'))
+            .filter((one) => !one.labels?.length && !one.title)
             .map((one) => one.outerHTML.slice(0, 120))"""
     )
     assert nameless == []
@@ -94,7 +95,8 @@ def test_texts_stand_off_from_their_ground(opened):
     faint = page.evaluate(
         """() => {
             const light = (colour) => {
-                const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map((c) => { const v = c / 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; });
+                const part = (c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4);
+                const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map(part);
                 return 0.2126 * r + 0.7152 * g + 0.0722 * b;
             };
             const ground = (node) => {
@@ -104,9 +106,14 @@ def test_texts_stand_off_from_their_ground(opened):
                 }
                 return "rgb(255, 255, 255)";
             };
-            return [...document.querySelectorAll('.side *, .top *')].filter((one) => one.checkVisibility() && !one.disabled && [...one.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
-                .map((one) => { const [a, b] = [light(getComputedStyle(one).color), light(ground(one))].sort((x, y) => y - x); return [(a + 0.05) / (b + 0.05), one.textContent.slice(0, 30)]; })
-                .filter(([ratio]) => ratio < 4.5);
+            const told = (one) => [...one.childNodes].some((part) => part.nodeType === 3 && part.data.trim());
+            const apart = (one) => {
+                const [a, b] = [light(getComputedStyle(one).color), light(ground(one))].sort((x, y) => y - x);
+                return (a + 0.05) / (b + 0.05);
+            };
+            return [...document.querySelectorAll('.side *, .top *')]
+                .filter((one) => one.checkVisibility() && !one.disabled && told(one))
+                .map((one) => [apart(one), one.textContent.slice(0, 30)]).filter(([ratio]) => ratio < 4.5);
         }"""
     )
     assert faint == []

@@ -2,7 +2,6 @@
 (() => {
   "use strict";
   const { $, el, fill, mu, count, share, table, told, wrong } = taotu;
-  const COLOURS = { candidate: "#f3d27a", identified: "#8cc4e8", measured: "#3b8fd4", confirmed: "#3f9e5f", published: "#1d6b58", let: "#6a4c93", reserved: "#c3afdc", disputed: "#d9483b", rejected: "#c4c8c6", superseded: "#eceeec" };
 
   const figure = (title, m2, first) => el("div", { class: `figure${first ? " first" : ""}` }, el("dt", {}, title), el("dd", {}, mu(m2), el("small", {}, "亩")));
   const key = (colour, ...text) => el("li", {}, colour ? el("i", { look: { background: colour } }) : null, ...text);
@@ -13,10 +12,10 @@
       figure("已确权", county.covered_m2), figure("细条与碎屑", county.strip_m2 + county.sliver_m2));
     const states = Object.entries(told.codes.state).map(([state, title]) => ({ state, title, m2: county[`${state}_m2`] ?? 0, n: county[`${state}_count`] ?? 0 })).filter((one) => one.n);
     const total = states.reduce((sum, one) => sum + one.m2, 0);
-    fill($("#stripes"), states.map((one) => el("i", { look: { width: `${(100 * one.m2) / (total || 1)}%`, background: COLOURS[one.state] }, title: one.title })));
+    fill($("#stripes"), states.map((one) => el("i", { look: { width: `${(100 * one.m2) / (total || 1)}%`, background: told.colours.state[one.state] }, title: one.title })));
     $("#stripes").setAttribute("aria-label", states.map((one) => `${one.title} ${mu(one.m2)} 亩`).join("，"));
-    fill($("#states"), states.map((one) => key(COLOURS[one.state], `${one.title} ${count(one.n)} 块 · ${mu(one.m2)} 亩`)));
-    fill($("#classes"), Object.entries(told.codes.piece_class).map(([code, title]) => key("", `${title} ${mu(county[`${code.toLowerCase()}_m2`])} 亩`)));
+    fill($("#states"), states.map((one) => key(told.colours.state[one.state], `${one.title} ${count(one.n)} 块 · ${mu(one.m2)} 亩`)));
+    fill($("#classes"), Object.entries(told.codes.piece_class).map(([code, title]) => key(told.colours.piece_class[code], `${title} ${mu(county[`${code.toLowerCase()}_m2`])} 亩`)));
     const lost = county.farmland_m2 - county.covered_m2 - county.block_m2 - county.strip_m2 - county.sliver_m2;
     $("#proof").textContent = Math.abs(lost) < 0.005
       ? `面积平衡：已确权 + 图块 + 细条 + 碎屑 = 集体耕地 ${mu(county.farmland_m2)} 亩，分毫不差。`
