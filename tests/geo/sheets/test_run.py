@@ -350,6 +350,21 @@ def test_the_drawing_of_a_group_has_its_own_pieces(work, tmp_path):
     assert codes == set(pieces.loc[pieces["group_code"] == f"{UPPER}01", "piece_code"])
 
 
+def test_a_drawing_has_the_land_of_its_maps_and_not_what_lies_between_them(tmp_path):
+    county = county_tables()
+    lost, between = f"{UPPER}01-W-0099", f"{UPPER}0199999"
+    away = {"pieces": ("piece_code", lost, 8000), "parcels": ("parcel_code", between, 4000)}
+    for name, (column, code, metres) in away.items():
+        row = county[name].iloc[[0]].assign(**{column: code})
+        row = row.set_geometry(row.geometry.translate(metres))
+        county[name] = pd.concat([county[name], row], ignore_index=True)
+    made(put(tmp_path / "w.gpkg", **county), tmp_path / "out", formats=("dxf",))
+    drawing = next((tmp_path / "out").rglob(f"{UPPER}01*.dxf")).read_bytes()
+    assert lost.encode() in drawing
+    assert county["parcels"]["parcel_code"].iloc[0].encode() in drawing
+    assert between.encode() not in drawing
+
+
 # Bad input
 
 
