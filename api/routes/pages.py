@@ -10,7 +10,6 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
-import geo
 from api.access import Caller, CallerDep, SettingsDep, StoreDep, needs
 from api.extent import reach
 from api.pages import answer
@@ -29,7 +28,7 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 _CHINA: Final = (73.5, 18.0, 135.1, 53.6)  # a workspace without land still opens
 _PIECE_CODES: Final = ("state", "piece_class", "piece_shape", "DLBM")
 _CASE_CODES: Final = ("identified_as", "measured_how", "owner_kind", "reject_reason")
-_LIBRARIES: Final = ("geopandas", "shapely", "pyogrio", "fastapi", "uvicorn", "sqlalchemy", "folium")
+_LIBRARIES: Final = ("taotu", "geopandas", "shapely", "pyogrio", "fastapi", "uvicorn", "sqlalchemy", "folium")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,7 +265,6 @@ def system_page(request: Request, store: StoreDep, caller: Admin) -> HTMLRespons
         "disk": {"total": disk.total, "free": disk.free},
         "folder": str(store.folder),
         "versions": {
-            "套图": geo.__version__,
             "Python": platform.python_version(),
             **_versions(_LIBRARIES),
         },

@@ -24,7 +24,7 @@
     const log = await ask("/api/v1/audit?limit=1").then((page) => page.rows[0]).catch(() => null);
     fill($("#standing"), ready, disk,
       figure("审计记录", log ? count(log.seq) : "—", "条", log ? `最近 ${when(log.at)}` : ""),
-      figure("套图", told.versions["套图"] ?? "—", "版", `Python ${told.versions.Python ?? ""}`));
+      figure("套图", told.versions.taotu ?? "—", "版", `Python ${told.versions.Python ?? ""}`));
   }
 
   // -- users
@@ -170,7 +170,7 @@
   $("#add-user").addEventListener("click", addUser);
   $("#add-key").addEventListener("click", addKey);
   fill($("#workspace"), facts([["坐标系", told.crs], ["代号", told.meta.crs], ["行政区代码", told.meta.county_code], ["格式版本", told.meta.schema_version], ["服务文件夹", el("span", { class: "mono" }, told.folder)]]));
-  fill($("#versions"), facts(Object.entries(told.versions)));
+  fill($("#versions"), facts(Object.entries(told.versions).map(([name, text]) => [name === "taotu" ? "套图" : name, text])));
   showRuns();
   standing();
   county().then(({ villages }) => { names = new Map(villages.map((one) => [one.village_code, short(one.village_name) || one.village_code])); })
