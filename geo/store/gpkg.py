@@ -57,6 +57,7 @@ _PRAGMAS: Final = (
     "synchronous=NORMAL",
     "case_sensitive_like=ON",
     "cache_size=-16000",
+    "secure_delete=OFF",  # some builds write zeros over all that goes
     "mmap_size=1073741824",
 )
 _KINDS: Final = {"str": "TEXT", "float": "REAL", "bool": "BOOLEAN", "Int64": "INTEGER"}
@@ -364,17 +365,20 @@ class GeoPackage:
         held = {row[1] for row in run(f'PRAGMA source.table_info("{layer}")')}
         names = [column.name for column in schema.columns(layer) if column.name in held]
         listed = ", ".join(f'"{name}"' for name in [FID, *([SHAPE] if layer in GEOMETRIES else []), *names])
-        triggers = run(
-            "SELECT name, sql FROM main.sqlite_master WHERE type = 'trigger' AND tbl_name = ?", (layer,)
+        rest = run(
+            "SELECT type, name, sql FROM main.sqlite_master WHERE tbl_name = ? AND type IN ('trigger', 'index')"
+            " AND sql NOT NULL",
+            (layer,),
         ).all()
-        for name, _ in triggers:  # a call for each of a county's rows would take minutes
-            run(f'DROP TRIGGER main."{name}"')
+        for kind, name, _ in rest:  # row by row, a county would take minutes
+            run(f'DROP {kind} main."{name}"')
         run(f'DELETE FROM main."{layer}"')  # noqa: S608 - names of ours
         run(f'INSERT INTO main."{layer}" ({listed}) SELECT {listed} FROM source."{layer}" ORDER BY fid')  # noqa: S608
         if layer in GEOMETRIES:
-            tree = f'"rtree_{layer}_{SHAPE}"'
-            run(f"DELETE FROM main.{tree}")  # noqa: S608 - names of ours
-            run(f"INSERT INTO main.{tree} SELECT id, minx, maxx, miny, maxy FROM source.{tree}")  # noqa: S608
+            for part in ("node", "parent", "rowid"):  # the tree as it is, not built anew
+                tree = f'"rtree_{layer}_{SHAPE}_{part}"'
+                run(f"DELETE FROM main.{tree}")  # noqa: S608 - names of ours
+                run(f"INSERT INTO main.{tree} SELECT * FROM source.{tree}")  # noqa: S608
             told = "min_x, min_y, max_x, max_y"
             run(
                 f"UPDATE gpkg_contents SET ({told}) = (SELECT {told} FROM source.gpkg_contents"  # noqa: S608
@@ -386,7 +390,7 @@ class GeoPackage:
             " WHERE table_name = ?",
             (layer,),
         )
-        for _, statement in triggers:
+        for _, _, statement in rest:
             run(statement)
 
     def backup(self, target: Path) -> None:

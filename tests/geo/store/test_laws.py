@@ -151,7 +151,7 @@ def test_no_condition_yields_a_row_of_another_village(shared, where, village):
         with shared.write(actor="u") as change:
             for number, of in enumerate([UPPER, LOWER, None, "", f"{UPPER}9"]):
                 change.insert("cases", {"piece_key": f"law-{number}", "village_code": of, "state": "a"})
-    scope = Scope(frozenset({village}))
+    scope = Scope(frozenset({village}), personal=True)
     rows = shared.query("cases", Query(where=where, limit=10_000), scope).rows
     assert set(rows["village_code"]) <= {village}
     assert shared.count("cases", where, scope) == len(rows)
