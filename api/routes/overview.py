@@ -18,6 +18,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Final
 
+import geopandas as gpd
 import pandas as pd
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -68,12 +69,31 @@ def read_outlines(request: Request, store: StoreDep, caller: CallerDep) -> Respo
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if same_tag(request, tag):
         return Response(status_code=304, headers=headers)
-    drawn = outlines(_all(store, "villages", caller.scope, geometry=True)[["village_code", "geometry"]])
+    drawn = _outlines(request, store, caller.scope)
     of = systems(store.workspace.crs)[CRS84]
     table = drawn.merge(figures, on="village_code", how="left", validate="many_to_one")
     made = features.features(table, "village_code", of, shown=list(figures.columns))
     body = b"".join(features.collection(made, {"numberReturned": len(made), "links": []}))
     return Response(body, media_type=features.MEDIA_TYPE, headers=headers)
+
+
+def _outlines(request: Request, store: Store, scope: Scope) -> gpd.GeoDataFrame:
+    """Outlines of the villages of a scope: figures change with every edit, these do not."""
+    seen = None if scope.villages is None else tuple(sorted(scope.villages))
+    edition = store.edition("villages")
+    with _lock:
+        kept: OrderedDict[Any, tuple[str, gpd.GeoDataFrame]] = request.app.state.__dict__.setdefault(
+            "outlines", OrderedDict()
+        )
+        if (held := kept.get(seen)) is not None and held[0] == edition:
+            kept.move_to_end(seen)
+            return held[1]
+    drawn = outlines(_all(store, "villages", scope, geometry=True)[["village_code", "geometry"]])
+    with _lock:
+        kept[seen] = (edition, drawn)
+        while len(kept) > _KEPT:
+            kept.popitem(last=False)
+    return drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
