@@ -91,5 +91,5 @@ def test_each_further_process_begins_once_and_this_one_not(workers, times):
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of another kind")
 def test_whoever_keeps_what_is_done_says_what_to_do_in_its_own_words():
-    with pytest.raises(OutputError, match="加 --resume 接着运行$"):
+    with pytest.raises(OutputError, match=r"加 --resume 接着运行$"):
         spread(killed, [1, 2, 3], 2, workers=2, advice="加 --resume 接着运行")
