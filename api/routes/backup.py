@@ -6,8 +6,9 @@ GET /api/v1/backup → a zip: the workspace as it stood (records and audit log i
 
 import shutil
 import tempfile
+import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Annotated, Final
@@ -16,6 +17,7 @@ from urllib.parse import quote
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from starlette.background import BackgroundTask
+from starlette.concurrency import iterate_in_threadpool
 
 from api.access import Caller, SettingsDep, StoreDep, needs
 from api.errors import NotReadyError
@@ -24,6 +26,8 @@ from geo.store import Store
 router = APIRouter(prefix="/api/v1/backup", tags=["operation"])
 
 ATTACHMENTS: Final = "attachments"
+_PREFIX: Final = "backup-"
+_OLD_S: Final = 86_400.0
 _CHUNK: Final = 1024 * 1024
 _CHINA: Final = timezone(timedelta(hours=8))
 
@@ -45,7 +49,10 @@ def read_backup(
         raise NotReadyError("磁盘空间不足，做不了备份：请先清理，再重试")
     with store.write(actor=caller.actor, why="下载备份") as change:
         change.note("backup")
-    folder = Path(tempfile.mkdtemp(prefix="backup-", dir=store.folder))
+    for left in store.folder.glob(f"{_PREFIX}*"):  # of a service that was cut off
+        if time.time() - left.stat().st_mtime > _OLD_S:
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=store.folder))
     try:
         copy = folder / "workspace.gpkg"
         seq, hashed = store.head()  # before the copy, so that the copy has this entry
@@ -57,7 +64,7 @@ def read_backup(
     text = f"套图备份\n时间 {at:%Y-%m-%d %H:%M}（北京时间）\n审计记录第 {seq} 条的哈希 {hashed}\n"
     name = f"套图备份_{at:%Y%m%d_%H%M}.zip"
     return StreamingResponse(
-        _zipped(store, copy, text, at),
+        _sent(store, copy, text, at),
         media_type="application/zip",
         headers={
             "Content-Disposition": f"attachment; filename=\"backup.zip\"; filename*=UTF-8''{quote(name)}",
@@ -65,6 +72,15 @@ def read_backup(
         },
         background=BackgroundTask(shutil.rmtree, folder, ignore_errors=True),
     )
+
+
+async def _sent(store: Store, copy: Path, text: str, at: datetime) -> AsyncIterator[bytes]:
+    """The zip; the copy goes also when whoever asked has left before its end."""
+    try:
+        async for part in iterate_in_threadpool(_zipped(store, copy, text, at)):
+            yield part
+    finally:
+        shutil.rmtree(copy.parent, ignore_errors=True)
 
 
 def _zipped(store: Store, copy: Path, text: str, at: datetime) -> Iterator[bytes]:

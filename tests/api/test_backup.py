@@ -1,8 +1,12 @@
 """A backup holds all of the county, is for administrators only, and leaves nothing behind."""
 
+import asyncio
 import io
+import os
 import zipfile
 
+from api.access import Caller
+from api.routes.backup import read_backup
 from geo import workspace
 from geo.store import EVERYTHING, Query, open_store
 
@@ -32,6 +36,28 @@ def test_a_backup_opens_as_the_workspace_with_its_records_and_log(app, client, t
 def test_a_backup_leaves_no_copy_behind(app, client):
     client.get(ADDRESS)
     assert not list(app.state.store.folder.glob("backup-*"))
+
+
+def test_whoever_leaves_before_the_end_leaves_no_copy_behind(app):
+    caller = Caller(name="chief", role="admin", villages=None)
+    response = read_backup(caller, app.state.store, app.state.settings)
+    assert list(app.state.store.folder.glob("backup-*"))
+
+    async def leave():
+        await anext(response.body_iterator)
+        await response.body_iterator.aclose()
+
+    asyncio.run(leave())
+    assert not list(app.state.store.folder.glob("backup-*"))
+
+
+def test_a_copy_of_a_service_that_was_cut_off_goes_with_the_next_backup(app, client):
+    left = app.state.store.folder / "backup-old"
+    left.mkdir()
+    (left / "workspace.gpkg").write_bytes(b"half")
+    os.utime(left, (0, 0))
+    assert client.get(ADDRESS).status_code == 200
+    assert not left.exists()
 
 
 def test_nobody_but_an_administrator_gets_a_backup(as_role, nobody):
