@@ -7,6 +7,7 @@ which import this module too, hold no more than drawing takes.
 """
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from enum import StrEnum
@@ -476,12 +477,20 @@ def serve(
         Path | None, typer.Option("--inputs", help="服务器数据目录：网页上发起的任务可从中选用数据")
     ] = None,
     workers: Annotated[int, typer.Option("--workers", min=1, max=16, help="同时运行的任务数")] = 1,
+    photo: Annotated[
+        list[Path] | None, typer.Option(help="正射影像文件或文件夹，作地图底图；可多次给出")
+    ] = None,
+    tianditu: Annotated[
+        str, typer.Option(help="天地图或本县节点的地址；密钥放环境变量 TAOTU_TIANDITU_KEY，不出本机")
+    ] = "",
 ) -> None:
     """在本机或内网提供地图与数据接口。"""
     from api.cli import serve as stand
     from api.limits import JobSettings
     from api.settings import Settings
 
+    if lost := [path for path in photo or () if not path.exists()]:
+        raise InputError(f"没有影像 {lost[0]}：请核对路径")
     settings = Settings(
         open_access=open_access,
         host=host,
@@ -489,6 +498,9 @@ def serve(
         allowed_hosts=tuple(allow_host or ()),
         proxies=tuple(proxy or ()),
         jobs=JobSettings(workers=workers, inputs=inputs),
+        orthophoto=tuple(photo or ()),
+        tianditu_url=tianditu,
+        tianditu_key=os.environ.get("TAOTU_TIANDITU_KEY", ""),
     )
     stand(work, port=port, settings=settings)
 
