@@ -6,7 +6,7 @@ import pytest
 
 from geo.store import EVERYTHING
 from tests.e2e.conftest import until
-from tests.geo.county import SLIVER_CODE
+from tests.geo.county import D_CODE, SLIVER_CODE
 
 KEY = f"{SLIVER_CODE[:14]}-{SLIVER_CODE[-4:]}"
 READ = "() => !document.querySelector('#list > [role=status].none') && document.querySelector('#list').children.length"
@@ -14,18 +14,25 @@ READ = "() => !document.querySelector('#list > [role=status].none') && document.
 
 @pytest.fixture
 def conflict(standing):
-    def made(field, theirs, yours):
+    """``conflict(field, theirs, yours)``: its key; what is still open at the end is closed."""
+    store, made = standing.app.state.store, []
+
+    def make(field, theirs, yours, code=SLIVER_CODE):
         key = f"e2e-{uuid.uuid4().hex[:8]}"
         row = {
-            "conflict_key": key, "piece_key": KEY, "village_code": SLIVER_CODE[:12], "field": field,
-            "theirs_value": theirs, "yours_value": yours, "theirs_by": "甲", "yours_by": "乙",
+            "conflict_key": key, "piece_key": f"{code[:14]}-{code[-4:]}", "village_code": code[:12],
+            "field": field, "theirs_value": theirs, "yours_value": yours, "theirs_by": "甲", "yours_by": "乙",
             "source": "回传包", "status": "open",
         }  # fmt: skip
-        with standing.app.state.store.write(actor="回传") as change:
+        with store.write(actor="回传") as change:
             change.insert("conflicts", row)
+        made.append(key)
         return key
 
-    return made
+    yield make
+    with store.write(actor="test") as change:
+        for key in made:
+            change.update("conflicts", key, {"status": "resolved"}, base=None)
 
 
 def _case(standing):
@@ -91,6 +98,39 @@ def test_what_somebody_else_changed_meanwhile_is_shown_before_anything_is_writte
     form.get_by_role("button", name="采用").click()
     page.get_by_text("已采用").wait_for()
     assert _case(standing)["note"] == "新说法"
+
+
+def test_two_conflicts_of_one_piece_are_closed_one_after_the_other(opened, standing, conflict):
+    conflict("owner_basis", "村里的账", "组里的账")
+    conflict("current_user", "张三", "李四")
+    page = opened("/conflicts")
+    until(page, READ)
+    for title, why in (("权属依据", "查账"), ("现使用人", "问过本人")):
+        form = page.get_by_role("form", name=f"{SLIVER_CODE} {title}")
+        form.get_by_role("radio", name="新值").check()
+        form.get_by_label("理由").fill(why)
+        form.get_by_role("button", name="采用").click()
+        form.wait_for(state="detached")
+    page.get_by_text("没有待处理的冲突").wait_for()
+    assert (_case(standing)["owner_basis"], _case(standing)["current_user"]) == ("组里的账", "李四")
+
+
+def test_what_was_typed_for_one_piece_stays_when_a_conflict_of_another_is_closed(opened, conflict):
+    conflict("place_name", "前坡", "后沟")
+    conflict("place_name", "河滩", "河边", code=D_CODE)
+    page = opened("/conflicts")
+    until(page, READ)
+    other = page.get_by_role("form", name=f"{D_CODE} 地名")
+    other.get_by_role("radio", name="新值").check()
+    other.get_by_label("理由").fill("还没问")
+    form = page.get_by_role("form", name=f"{SLIVER_CODE} 地名")
+    form.get_by_role("radio", name="现值").check()
+    form.get_by_label("理由").fill("问过")
+    form.get_by_role("button", name="采用").click()
+    form.wait_for(state="detached")
+    until(page, "() => document.activeElement.type === 'radio'")
+    assert other.get_by_label("理由").input_value() == "还没问"
+    assert other.get_by_role("radio", name="新值").is_checked()
 
 
 def test_a_value_that_may_not_be_is_told_beside_its_form_and_the_conflict_stays(opened, standing, conflict):

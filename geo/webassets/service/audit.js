@@ -36,6 +36,7 @@
   function worded(field, value, layer, of) {
     if (value === null || value === undefined || value === "") return "空";
     if (VALUES.has(field) && of) return worded(of, value, layer === "conflicts" ? "cases" : layer);
+    if (VALUES.has(field)) return Object.values(told.codes).map((list) => list[value]).find(Boolean) ?? String(value);
     if (layer === "conflicts" && field === "chosen") return CHOSEN[value] ?? value;
     if (layer === "attachments" && field === "kind") return SHAPES[value] ?? value;
     if (typeof value === "boolean") return value ? "是" : "否";

@@ -10,6 +10,7 @@
   const village = $("#village");
   let status = params.get("status") === "resolved" ? "resolved" : "open";
   let names = new Map();
+  const cards = new Map();
   let rows = [];
   let after = null;
   let waiting = 0;
@@ -60,13 +61,14 @@
       if (chosen === "other") json.value = row.field === "measured_m2" ? (given.value ? Math.round(Number(given.value) * M2_PER_MU * 100) / 100 : null) : given.value || null;
       try {
         const done = await ask(`/api/v1/conflicts/${encodeURIComponent(row.conflict_key)}/resolve`, { method: "POST", json, headers: { "If-Match": `"${row.version}"` } });
-        settle(row, form, done.conflict);
+        await settle(row, form, done.conflict);
       } catch (error) {
         if (error.status === 412 || error.code === "conflict") { taotu.wrong(error); await load(false); return; }
         if (error.status === 409 || error.status === 422 || error.status === 403) { say(form, [error.message, ...(error.errors ?? []).map((one) => one.message)].filter(Boolean).join("；")); return; }
         throw error;
       }
     });
+    cards.set(row.conflict_key, form);
     return form;
   }
 
@@ -75,13 +77,23 @@
     form.append(el("p", { class: "wrong", role: "alert" }, words));
   }
 
-  function settle(row, form, now) {
+  /** Takes the card away; what was typed into others stays, but those of the same piece rest on what it is now. */
+  async function settle(row, form, now) {
+    said("已采用", `${titled(row.field)}：${worded(row.field, now.chosen_value)}`);
+    const beside = form.nextElementSibling ?? form.previousElementSibling;
     rows = rows.filter((one) => one !== row);
     waiting -= 1;
-    // Other conflicts of the piece rest on the version of its case that was just left.
-    load(false).then(() => $("input[type=radio]", place)?.focus());
     form.remove();
-    said("已采用", `${titled(row.field)}：${worded(row.field, now.chosen_value)}`);
+    if (!rows.length) { await load(false); return; }
+    tell();
+    const fresh = new Map((await ask(`/api/v1/conflicts?${query({ status, village: row.village_code, limit: 500 })}`)).conflicts.map((one) => [one.conflict_key, one]));
+    for (const one of rows.filter((other) => other.piece_key === row.piece_key)) {
+      const now_ = fresh.get(one.conflict_key);
+      if (!now_) continue;
+      Object.assign(one, now_);
+      cards.get(one.conflict_key)?.replaceWith(card(one));
+    }
+    ($("input[type=radio]", beside?.isConnected ? beside : place))?.focus();
   }
 
   // -- the list
@@ -98,8 +110,10 @@
     { key: "updated_at", title: "时间", shown: (row) => el("span", { class: "whole" }, when(row.updated_at)) },
   ];
 
+  const tell = () => { $("#waiting").textContent = waiting ? `还有 ${count(waiting)} 条待处理。` : ""; };
   function show() {
-    $("#waiting").textContent = waiting ? `还有 ${count(waiting)} 条待处理。` : "";
+    tell();
+    cards.clear();
     $("#further").hidden = after === null;
     if (status === "resolved") { fill(place, table(columns, rows, { label: "已处理的冲突", empty: "还没有处理过的冲突" })); return; }
     fill(place, rows.length ? rows.map(card) : el("div", { class: "card none" }, el("p", {}, el("b", {}, "没有待处理的冲突")), el("p", {}, "读入外业成果时，若与现有登记不同，会列在这里。")));
