@@ -31,7 +31,7 @@
     const shape = taotuMap.overview?.byCode.get(code);
     if (!shape) return;
     const box = shape.getBounds();
-    taotuMap.goTo({ bbox: [box.getWest(), box.getSouth(), box.getEast(), box.getNorth()], zoom: 16 });
+    taotuMap.goTo({ bbox: [box.getWest(), box.getSouth(), box.getEast(), box.getNorth()], layer: "parcels", code: null, zoom: 16 });
   };
   const metres = (value) => (Number.isFinite(value) ? `${number(value, 2)} m` : "—");
   function tell(row) {

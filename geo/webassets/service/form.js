@@ -35,7 +35,9 @@ taotu.form = (() => {
   }
   function choice(title, said, schema, standard, needed) {
     const box = el("select", { required: needed }, needed ? null : el("option", { value: "" }, "不指定"), schema.enum.map((value) => el("option", { value, selected: value === standard }, word(value))));
-    return { node: field(title, said.replace(/[a-z]+ /g, (part) => part), box), value: () => (box.value === String(standard ?? "") || (box.value === "" && !schema.enum.includes("")) ? undefined : box.value), box };
+    // Where the choices are named in words, a help that only explains their codes says nothing more.
+    const codes = schema.enum.filter(Boolean), explained = codes.length && codes.every((code) => said.includes(code) && WORDS[code]);
+    return { node: field(title, explained ? "" : said, box), value: () => (box.value === String(standard ?? "") || (box.value === "" && !schema.enum.includes("")) ? undefined : box.value), box };
   }
   function tick(title, said, standard) {
     const box = el("input", { type: "checkbox", checked: standard });

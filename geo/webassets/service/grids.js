@@ -67,7 +67,7 @@
     const shape = taotuMap.overview?.byCode.get(code);
     if (!shape) return;
     const box = shape.getBounds();
-    taotuMap.goTo({ bbox: [box.getWest(), box.getSouth(), box.getEast(), box.getNorth()], zoom: 16 });
+    taotuMap.goTo({ bbox: [box.getWest(), box.getSouth(), box.getEast(), box.getNorth()], layer: "grids", code: null, zoom: 16 });
   }
   $("#village").addEventListener("change", () => { draw(); if ($("#village").value) go($("#village").value); else taotuMap.home(); });
   taotuMap.on("village", ({ code }) => { $("#village").value = code; draw(); go(code); });

@@ -135,7 +135,7 @@
   });
   async function goVillage(code) {
     const shape = taotuMap.overview?.byCode.get(code);
-    if (shape) { const box = shape.getBounds(); taotuMap.goTo({ bbox: [box.getWest(), box.getSouth(), box.getEast(), box.getNorth()], zoom: 16 }); }
+    if (shape) { const box = shape.getBounds(); taotuMap.goTo({ bbox: [box.getWest(), box.getSouth(), box.getEast(), box.getNorth()], layer: "pieces", code: null, zoom: 16 }); }
   }
   $("#village").addEventListener("change", () => { filter(); remember({ village: $("#village").value }); if ($("#village").value) goVillage($("#village").value); else taotuMap.home(); });
 
@@ -167,7 +167,7 @@
   function take(one) {
     close();
     q.value = one.code;
-    if (one.kind === "village") { $("#village").value = one.village_code; filter(); if (one.bbox) taotuMap.goTo({ bbox: one.bbox, zoom: 16 }); return; }
+    if (one.kind === "village") { $("#village").value = one.village_code; filter(); if (one.bbox) taotuMap.goTo({ bbox: one.bbox, layer: "pieces", code: null, zoom: 16 }); return; }
     if (one.bbox) taotuMap.goTo({ bbox: one.bbox, layer: LAYERS[one.kind], code: one.code });
     if (one.kind === "piece") showPiece(one.code);
     else showOther(LAYERS[one.kind], one.code, { parcel_code: one.code, parcel_name: one.title });

@@ -303,7 +303,7 @@
   taotu.villageChoice($("#village")).then(() => { begin(); paint(); if ($("#village").value && !params.get("piece")) seeVillage($("#village").value); return progress(); }).catch(wrong);
   // The outlines may come after the names.
   function seeVillage(code) {
-    const go = () => { const box = taotuMap.overview.byCode.get(code)?.getBounds(); if (box) taotuMap.goTo({ bbox: [box.getWest(), box.getSouth(), box.getEast(), box.getNorth()], zoom: 16 }); };
+    const go = () => { const box = taotuMap.overview.byCode.get(code)?.getBounds(); if (box) taotuMap.goTo({ bbox: [box.getWest(), box.getSouth(), box.getEast(), box.getNorth()], layer: "pieces", code: null, zoom: 16 }); };
     if (taotuMap.overview?.features) { go(); return; }
     const stop = taotuMap.on("villages", () => { stop(); go(); });
   }
