@@ -524,7 +524,7 @@ def test_a_file_that_is_not_there_is_said(tmp_path):
 
 
 def test_an_address_of_a_server_is_refused():
-    with pytest.raises(WorkspaceError, match="工作区是 .gpkg 文件"):
+    with pytest.raises(WorkspaceError, match=r"工作区是 \.gpkg 文件"):
         workspace.open("mysql://county/taotu")
 
 
