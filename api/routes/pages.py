@@ -2,13 +2,16 @@
 
 import platform
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import HTMLResponse
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import HTMLResponse, Response
+from fastapi.routing import APIRoute
 
 from api.access import Caller, CallerDep, SettingsDep, StoreDep, needs
 from api.extent import reach
@@ -17,13 +20,33 @@ from api.routes.basemap import Pictures, PicturesDep, list_basemaps
 from api.routes.tiles import TilesDep
 from api.systems import CRS84, lonlat, systems
 from api.tiling import Tiles
+from geo.errors import ForbiddenError
 from geo.schema import LAYER_TITLES, titles
 from geo.servedmap import MapClass, MapLayer, MapSpec, Swipe, base_maps, county_overview, county_tiles
 from geo.standards import code_list
 from geo.store import EVERYTHING, Store
 from geo.tiles import TILE_COLUMNS
 
-router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+class _Page(APIRoute):
+    """A route whose refusal is a page, too: who follows a link is not shown a program's answer."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler; a refusal is told on a page with the way back."""
+        handle = super().get_route_handler()
+
+        async def shown(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except ForbiddenError as error:
+                if "text/html" not in request.headers.get("accept", ""):
+                    raise
+                return await run_in_threadpool(_refused, request, str(error))
+
+        return shown
+
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=_Page)
 
 _CHINA: Final = (73.5, 18.0, 135.1, 53.6)  # a workspace without land still opens
 _PIECE_CODES: Final = ("state", "piece_class", "piece_shape", "DLBM")
@@ -105,6 +128,13 @@ def _meta(store: Store) -> dict[str, str]:
 def _spec(store: Store, caller: Caller, pictures: Pictures, label: str, **more: Any) -> MapSpec:  # noqa: ANN401
     bases = base_maps(list_basemaps(caller, pictures)["basemaps"])
     return MapSpec(bounds=map_bounds(store), label=label, bases=bases, overview=county_overview(), **more)
+
+
+def _refused(request: Request, words: str) -> HTMLResponse:
+    store, caller = request.app.state.store, request.state.caller
+    page = answer(request, "refused", title="没有权限", county=county_name(store), caller=caller, words=words)
+    page.status_code = HTTPStatus.FORBIDDEN
+    return page
 
 
 @router.get("/login")

@@ -68,6 +68,16 @@ def test_each_role_is_given_its_pages_and_refused_the_others(as_role, role):
         assert (f'href="{place.href}"' in client.get("/", headers=HTML).text) is may
 
 
+def test_a_refusal_is_told_on_a_page_to_people_and_as_a_problem_to_programs(as_role):
+    viewer = as_role("viewer")
+    page = viewer.get("/system", headers=HTML)
+    assert page.status_code == 403
+    assert page.headers["content-type"].startswith("text/html")
+    assert "需要管理员权限" in page.text
+    assert 'href="/"' in page.text
+    assert viewer.get("/system").headers["content-type"] == "application/problem+json"
+
+
 @pytest.mark.parametrize("href", HREFS)
 def test_who_has_not_logged_in_is_led_to_the_way_in_and_back(nobody, href):
     answer = nobody.get(href, headers=HTML, follow_redirects=False)
