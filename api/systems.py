@@ -87,6 +87,11 @@ class System:
         return moved
 
 
+# What is held keeps its key alive, so no other object can come to have that number.
+_HELD: Final[dict[int, tuple[CRS, dict[str, System]]]] = {}
+_MOST_HELD: Final = 16
+
+
 def systems(home: CRS) -> dict[str, System]:
     """Every system a request may name, by address; the workspace's own last.
 
@@ -95,6 +100,9 @@ def systems(home: CRS) -> dict[str, System]:
     MissingDatumError
         If the workspace's system is tied to no ellipsoid.
     """
+    # By the object: to compare two systems costs as much as to make these, and a store always hands out one.
+    if (held := _HELD.get(id(home))) is not None:
+        return held[1]
     geodetic = home.geodetic_crs
     if geodetic is None:
         raise MissingDatumError("工作区没有大地基准")
@@ -107,6 +115,8 @@ def systems(home: CRS) -> dict[str, System]:
         uri = f"{_EPSG}{authority[1]}"
         north = home.axis_info[0].direction.lower() == "north"
         found.setdefault(uri, System(uri, home, north_first=north, home=home))
+    if len(_HELD) < _MOST_HELD:
+        _HELD[id(home)] = home, found
     return found
 
 

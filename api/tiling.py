@@ -38,10 +38,7 @@ class Tiles:
 
     def version(self, layer: str, scope: Scope) -> str:
         """A text that changes whenever a caller's tiles of a layer may; part of their address."""
-        edition = self._store.edition(layer)
-        if scope.villages is None:
-            return edition
-        return f"{edition}-{hashlib.sha256(','.join(sorted(scope.villages)).encode()).hexdigest()[:12]}"
+        return _version(self._store.edition(layer), scope)
 
     def zooms(self, layer: str, scope: Scope) -> tuple[int, int]:
         """First and last zoom a caller's tiles of a layer have."""
@@ -67,7 +64,7 @@ class Tiles:
                 return archive.tile(*tile, compressed=True)
         if tile.z < live_from:
             return None
-        key = (layer, self.version(layer, scope), tile)
+        key = (layer, _version(edition, scope), tile)
         found = self._kept.get(key)
         if found is None:
             found = self._made(layer, tile, scope)
@@ -154,6 +151,12 @@ class Kept:
             while self._bytes > self._most and len(self._held) > 1:
                 _, gone = self._held.popitem(last=False)
                 self._bytes -= _cost(gone)
+
+
+def _version(edition: str, scope: Scope) -> str:
+    if scope.villages is None:
+        return edition
+    return f"{edition}-{hashlib.sha256(','.join(sorted(scope.villages)).encode()).hexdigest()[:12]}"
 
 
 def _cost(value: bytes) -> int:

@@ -120,7 +120,7 @@ def read_attachment(
         raise NotFoundError("没有这个附件") from error
     if not path.is_file():
         raise NotFoundError("附件的文件已不在，请联系管理员")
-    name = row["file_name"] or "附件"
+    name = row.get("file_name") or "附件"  # a viewer does not see what it was called
     where = "inline" if media_type.startswith("image/") and not original else "attachment"
     headers = _HEADERS | {"Content-Disposition": f"{where}; filename*=UTF-8''{quote(name, safe='')}"}
     return FileResponse(path, media_type=media_type, headers=headers)
