@@ -7,6 +7,7 @@
   const PARTS = ["covered_m2", "block_m2", "strip_m2", "sliver_m2"];
   const FIGURES = ["farmland_m2", ...PARTS, "state_m2", "share_based_m2", "net_block_m2"];
   const kept = new Map();
+  const villages = new Map(); // names of groups alone say little
   let unit = params.get("unit") === "m2" ? "m2" : "mu";
   let level = LEVELS.some(([name]) => name === params.get("level")) ? params.get("level") : "";
   let within = /^\d{6,12}$/.test(params.get("within") ?? "") ? params.get("within") : "";
@@ -21,11 +22,12 @@
   const summed = (rows) => Object.fromEntries(FIGURES.map((name) => [name, rows.reduce((sum, row) => sum + cents(row[name]), 0) / 100]));
   const area = (value) => (unit === "mu" ? mu(value) : m2(value));
   function titleOf(row) {
-    if (row.name) return short(row.name);
+    if (row.name && row.level !== "group") return short(row.name);
     if (row.level === "township") return `乡镇 ${row.code}`;
-    if (row.level === "group") return row.code.endsWith("00") ? "村级（不在组内）" : `第 ${Number(row.code.slice(12))} 组`;
+    if (row.level === "group") return (within.length < DIGITS.village ? `${villages.get(row.code.slice(0, 12)) ?? ""} ` : "") + groupOf(row);
     return row.code;
   }
+  const groupOf = (row) => row.name || (row.code.endsWith("00") ? "村级（不在组内）" : `第 ${Number(row.code.slice(12))} 组`);
 
   const column = (name, title) => ({ key: name, title, number: true, shown: (row) => area(row[name]) });
   function columns() {
@@ -44,9 +46,10 @@
     try {
       level ||= "village";
       const rows = (await rowsOf(level)).filter((row) => row.code.startsWith(within));
+      if (level === "group") for (const row of await rowsOf("village")) villages.set(row.code, short(row.name) || row.code);
       const place = LEVELS.findIndex(([name]) => name === level);
       const deeper = LEVELS[place + 1]?.[0];
-      const sums = { ...summed(rows), title: `合计 ${count(rows.length)} ${level === "group" ? "组" : level === "village" ? "村" : level === "township" ? "乡镇" : "县"}` };
+      const sums = { ...summed(rows), title: `合计 ${count(rows.length)} ${level === "group" ? "行" : level === "village" ? "村" : level === "township" ? "乡镇" : "县"}` };
       fill($("#rows"), table(columns(), rows, {
         label: "面积平衡", empty: "没有面积平衡记录：请先运行套合比对", sums: rows.length > 1 ? sums : null,
         pick: deeper ? (row) => go(deeper, row.code) : (row) => go("group", row.code.slice(0, 12)),

@@ -87,7 +87,7 @@
       facts([["图号", row.sheet_number], ["页次", heading(row)], ["比例尺", `1:${number(row.scale, 0).replaceAll(",", "")}，${row.paper}`],
         ["图块", row.sheet_kind === "map" ? `本页登记 ${count(row.home_count)} 块，${mu(row.area_m2)} 亩；图上共 ${count(row.piece_count)} 块` : ""], ["说明", row.message]]),
       files.length
-        ? el("ul", { class: "files" }, files.map((file) => el("li", {}, el("span", {}, file.name.split("/").at(-1), el("small", { class: "soft" }, ` ${kind(file)} ${bytes(file.bytes)}`)),
+        ? el("ul", { class: "handouts" }, files.map((file) => el("li", {}, el("span", {}, file.name.split("/").at(-1), el("small", { class: "soft" }, ` ${kind(file)} ${bytes(file.bytes)}`)),
           file.type === "application/pdf" || file.type === "image/png" ? el("a", { class: "button", href: file.href, target: "_blank", rel: "noopener", "aria-label": `打开 ${file.name}` }, "打开") : null,
           el("a", { class: "button", href: `${file.href}?download=1`, download: true, "aria-label": `下载 ${file.name}` }, "下载"))))
         : el("p", { class: "soft" }, "图件文件已清理，或不是由本服务生成。", told.role === "viewer" ? null : el("a", { href: "/tasks?process=sheets" }, "重新出图")),
