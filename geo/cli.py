@@ -455,6 +455,36 @@ def report(work: WorkspacePath, as_json: AsJson = False) -> None:
     print(reports.report_json(opened) if as_json else reports.report_text(opened))
 
 
+@app.command("extension")
+@plainly
+def extension_(
+    work: WorkspacePath,
+    out: Annotated[
+        Path | None, typer.Option(help="输出文件夹：延包核查.xlsx 和 .json；不给则只在屏幕上列出")
+    ] = None,
+    area_share: Annotated[
+        float, typer.Option("--area-share", min=0, max=1, help="实测与合同面积之差超过合同面积的多少列出")
+    ] = 0.05,
+    reserve_share: Annotated[
+        float, typer.Option("--reserve-share", min=0, max=1, help="机动地占耕地的上限")
+    ] = 0.05,
+    farmland_share: Annotated[
+        float, typer.Option("--farmland-share", min=0, max=1, help="耕地不超过地块的多少即为无耕地地块")
+    ] = 0.05,
+    as_json: AsJson = False,
+) -> None:
+    """延包核查：无耕地、重叠、跨村地块，合同与实测面积之差，机动地占比，户均承包地。"""
+    from geo import extension, extension_book, workspace
+
+    settings = extension.ExtensionSettings(
+        area_share=area_share, reserve_share=reserve_share, farmland_share=farmland_share
+    )
+    result = extension.extension(workspace.open(work), settings)
+    print(extension_book.extension_json(result) if as_json else extension_book.extension_text(result))
+    for path in extension_book.write_extension(result, out) if out is not None else ():
+        screen.print(str(path))
+
+
 @app.command()
 @plainly
 def serve(

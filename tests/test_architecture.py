@@ -22,7 +22,8 @@ LEVELS = [
     {"workspace", "store", "cluster"},
     {"field", "letting"},
     {"ledger", "report", "overview", "webdata", "webpage", "webpanel", "webmap", "pipeline"}
-    | {"roster", "certificate", "webgrids", "grid_pipeline", "grid_tables", "grid_page", "assets", "servedmap"},
+    | {"roster", "certificate", "webgrids", "grid_pipeline", "grid_tables", "grid_page", "assets", "servedmap"}
+    | {"extension", "extension_book"},
     {"terminal", "cli", "grid_cli", "api"},
 ]
 LEVEL_OF = {unit: level for level, units in enumerate(LEVELS) for unit in units}
