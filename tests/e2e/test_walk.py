@@ -89,6 +89,18 @@ def test_on_paper_there_are_neither_navigation_nor_buttons(opened, path):
     assert page.pdf(prefer_css_page_size=True)[:4] == b"%PDF"
 
 
+def test_a_page_with_a_map_prints_the_map_on_one_sheet_or_what_stands_beside_it(opened):
+    page = opened("/")
+    until(page, "() => document.querySelectorAll('#villages tbody tr').length === 2")
+    until(page, "() => taotuMap.overview?.features?.length === 2")
+    assert len(re.findall(rb"/Type /Page\b", page.pdf(prefer_css_page_size=True))) == 1
+    page.evaluate("() => { window.print = () => {}; }")
+    page.get_by_role("button", name="打印此栏").click()
+    page.emulate_media(media="print")
+    assert page.locator("#villages").is_visible()
+    assert page.locator(".taotu-map").is_hidden()
+
+
 def test_texts_stand_off_from_their_ground(opened):
     page = opened(f"/review?piece={W_CODE}")
     page.get_by_role("heading", name=W_CODE).wait_for()

@@ -234,6 +234,13 @@ window.taotu = (() => {
 
   // -- the shell
 
+  // What stands beside a map is printed by its own button: the browser's own way prints the map.
+  $(".with-map .side .head h1")?.after(el("button", { type: "button", class: "quiet no-print aside", onclick: () => {
+    document.body.classList.add("print-list");
+    window.addEventListener("afterprint", () => document.body.classList.remove("print-list"), { once: true });
+    window.print();
+  } }, "打印此栏"));
+
   const menu = $(".top .menu");
   menu?.addEventListener("click", () => {
     const open = menu.getAttribute("aria-expanded") !== "true";
