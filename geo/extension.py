@@ -26,6 +26,7 @@ from geo.errors import InputError
 from geo.reconcile.common_area import common_area
 from geo.reconcile.overlay import pairs
 from geo.reconcile.rules import CheckSettings
+from geo.topology import repair
 from geo.workspace import Workspace
 
 LAW: Final = (
@@ -208,7 +209,10 @@ def _county(tables: Mapping[str, Any], settings: ExtensionSettings) -> _County:
     return _County(
         parcels=parcels,
         patches=patches.sort_values("patch_code", kind="stable", ignore_index=True),
-        villages=villages.sort_values("village_code", kind="stable", ignore_index=True),
+        # A border that crosses itself is the deliverer's flaw and no reason to stop.
+        villages=villages.sort_values("village_code", kind="stable", ignore_index=True).assign(
+            geometry=lambda rows: repair(rows.geometry.to_numpy()).fixed
+        ),
         home=home,
         names=names,
         settings=settings,
