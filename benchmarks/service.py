@@ -149,31 +149,34 @@ def theirs_tile(tile: Tile) -> str:
     return f"/collections/taotu.parcels/tiles/WebMercatorQuad/{tile.z}/{tile.x}/{tile.y}?properties={','.join(COLUMNS)}"
 
 
-def reading(service: Service, seen: Sights, number: int) -> list[Load]:
+def reading(service: Service, seen: Sights, number: int) -> None:
     """Items, pages, tiles, search and overview of ours."""
     near, far = seen.tiles(16, number), seen.tiles(14, number // 4)
     words = [*seen.parcels[: number // 4], *seen.pieces[: number // 4]]
     parts = [code[:-3] for code in words[::2]]  # what is typed so far
-    told = [
-        load("items of a window, 100", service, map(ours_items, seen.boxes(number, 1))),
-        *_pages(service),
-        load("tile z16, cold", service, map(ours_tile, near)),
-        load("tile z16, warm", service, map(ours_tile, near * 2)),
-        load("tile z14, cold", service, map(ours_tile, far)),
-        load("tile z14, warm", service, map(ours_tile, far * 8)),
-        load("search, whole code", service, (f"/api/v1/search?q={code}" for code in words)),
-        load("search, beginning of a code", service, (f"/api/v1/search?q={code}" for code in parts)),
-        load("search, middle of a code", service, (f"/api/v1/search?q={code[-8:]}" for code in words[::8])),
-        load("overview, all figures, first", service, ["/api/v1/overview"], threads=1),
-        load("overview, all figures, again", service, ["/api/v1/overview"] * 20, threads=1),
+    work: list[tuple[str, Sequence[str], int]] = [
+        ("items of a window, 100", list(map(ours_items, seen.boxes(number, 1))), 4),
+        ("tile z16, cold", list(map(ours_tile, near)), 4),
+        ("tile z16, warm", list(map(ours_tile, near * 2)), 4),
+        ("tile z14, cold", list(map(ours_tile, far)), 4),
+        ("tile z14, warm", list(map(ours_tile, far * 8)), 4),
+        ("search, whole code", [f"/api/v1/search?q={code}" for code in words], 4),
+        ("search, beginning of a code", [f"/api/v1/search?q={code}" for code in parts], 4),
+        ("search, middle of a code", [f"/api/v1/search?q={code[-8:]}" for code in words[::8]], 4),
+        ("overview, all figures, first", ["/api/v1/overview"], 1),
+        ("overview, all figures, again", ["/api/v1/overview"] * 20, 1),
     ]
+    print(HEADING)
+    for name, paths, threads in work:
+        print(load(name, service, paths, threads=threads).row(), f"{service.memory_mb():.0f} |", flush=True)
+    for one in _pages(service):
+        print(one.row(), f"{service.memory_mb():.0f} |", flush=True)
     line = Line(service)
     page = [checked(line.ask("/", Accept="text/html"), "page").first_ms for _ in range(20)]
     told_page = [
         f"First byte of the overview's page: p50 {quantile(page, 0.5):.1f} ms, p95 {quantile(page, 0.95):.1f} ms."
     ]
-    print(HEADING, *(one.row() for one in told), "", *told_page, sep="\n")
-    return told
+    print("", *told_page, sep="\n", flush=True)
 
 
 def _pages(service: Service, number: int = 30) -> list[Load]:
@@ -426,7 +429,11 @@ def on_postgis(
     """The same on PostGIS, and tipg if it is there."""
     if not workspace.exists(url):
         opened = workspace.open(held)
-        workspace.write(url, {layer: opened.read(layer) for layer in schema.RUN_LAYERS}, crs=opened.crs)
+        workspace.write(
+            url,
+            {layer: opened.read(layer) for layer in schema.RUN_LAYERS if layer in opened.layers},
+            crs=opened.crs,
+        )
     seen = sights(held)
     there = (
         subprocess.run(  # noqa: S603 - as above

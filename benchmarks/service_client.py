@@ -68,7 +68,7 @@ class Load:
         return quantile(self.answers_ms, share)
 
     def row(self) -> str:
-        """One line of a Markdown table."""
+        """One line of a Markdown table, but for the memory that is held after it."""
         return (
             f"| {self.name} | {len(self.answers_ms)} | {self.threads} | {self.a_second:.0f} | {self.quantile(0.5):.1f} "
             f"| {self.quantile(0.95):.1f} | {self.cpu_ms:.1f} | {self.kb:.0f} |"
@@ -76,8 +76,8 @@ class Load:
 
 
 HEADING: Final = (
-    "| request | number | at once | a second | p50 ms | p95 ms | CPU ms each | KB |\n"
-    "|---|--:|--:|--:|--:|--:|--:|--:|"
+    "| request | number | at once | a second | p50 ms | p95 ms | CPU ms each | KB | MB held |\n"
+    "|---|--:|--:|--:|--:|--:|--:|--:|--:|"
 )
 
 
