@@ -519,8 +519,6 @@ def serve(
     from api.limits import JobSettings
     from api.settings import Settings
 
-    if lost := [path for path in photo or () if not path.exists()]:
-        raise InputError(f"没有影像 {lost[0]}：请核对路径")
     settings = Settings(
         open_access=open_access,
         host=host,
@@ -528,11 +526,18 @@ def serve(
         allowed_hosts=tuple(allow_host or ()),
         proxies=tuple(proxy or ()),
         jobs=JobSettings(workers=workers, inputs=inputs),
-        orthophoto=tuple(photo or ()),
+        orthophoto=_there(photo or []),
         tianditu_url=tianditu,
         tianditu_key=os.environ.get("TAOTU_TIANDITU_KEY", ""),
     )
     stand(work, port=port, settings=settings)
+
+
+def _there(photos: list[Path]) -> tuple[Path, ...]:
+    """Photos that were named, every one of them there."""
+    if lost := [path for path in photos if not path.exists()]:
+        raise InputError(f"没有影像 {lost[0]}：请核对路径")
+    return tuple(photos)
 
 
 # Groups of the service: handed over whole, so that no other command loads it.
