@@ -30,9 +30,9 @@ class Service:
         return sum(_cpu_s(pid) for pid in _descendants(self.pids))
 
     def memory_mb(self) -> float:
-        """Resident memory of its first process."""
+        """Memory of its own that its first process holds: pages of the mapped file are the system's."""
         status = Path(f"/proc/{self.pids[0]}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+        line = next(line for line in status.splitlines() if line.startswith("RssAnon"))
         return int(line.split()[1]) / 1024
 
 
