@@ -1,12 +1,15 @@
 """Photos, signatures and papers of a piece.
 
-POST /collections/pieces/items/{piece_code}/attachments   multipart: file, kind (photo signature document),
-    taken_on (YYYY-MM-DD, optional; else the camera's), note
-    → 201 row of attachments and Location: /attachments/{key}; 200 if the piece has this very file already
-      409 if the file is attached to another piece · 422 if it is not what it should be
-GET /attachments/{attachment_key}[?original=true]
-    → the image without what the camera wrote into it, or the PDF; ?original=true the file as it came (reviewers).
-      Signatures and papers are for officers.
+::
+
+  POST /collections/pieces/items/{piece_code}/attachments   multipart: file, kind (photo signature document),
+      taken_on (YYYY-MM-DD, optional; else the camera's), note
+      → 201 row of attachments and Location: /attachments/{key}; 200 if the piece has this very file already
+        409 if the file is attached to another piece · 422 if it is not what it should be
+  GET /attachments/{attachment_key}[?original=true]
+      → the image without what the camera wrote into it, or the PDF; ?original=true the file as it came (reviewers).
+        Signatures and papers are for officers.
+
 What a piece has: "attachments" of the piece, or /collections/attachments/items?piece_key=...
 """
 

@@ -1,13 +1,15 @@
 """Values that two people gave for the same field of a piece, and the choice between them.
 
-GET /api/v1/conflicts?status=open|resolved&village=&limit=&after=
-    → {"conflicts": [row of conflicts with piece_code, place_name, current_value, case_version...], "after", "open"}
-POST /api/v1/conflicts/{conflict_key}/resolve
-    header If-Match: "<version>" of the conflict; 428 without
-    body {"chosen": "base"|"theirs"|"yours"|"other", "value": only with other, "why", "case_version"}
-    → 200 the conflict, resolved, and the case it was written to, in one transaction
-      404 no such conflict for the caller · 409 it is resolved already, or the state forbids the value
-      412 the conflict or the case was changed since · 422 the field cannot have that value
+::
+
+  GET /api/v1/conflicts?status=open|resolved&village=&limit=&after=
+      → {"conflicts": [row of conflicts with piece_code, place_name, current_value, case_version...], "after", "open"}
+  POST /api/v1/conflicts/{conflict_key}/resolve
+      header If-Match: "<version>" of the conflict; 428 without
+      body {"chosen": "base"|"theirs"|"yours"|"other", "value": only with other, "why", "case_version"}
+      → 200 the conflict, resolved, and the case it was written to, in one transaction
+        404 no such conflict for the caller · 409 it is resolved already, or the state forbids the value
+        412 the conflict or the case was changed since · 422 the field cannot have that value
 """
 
 from collections.abc import Mapping

@@ -1,9 +1,11 @@
 """A collection, or what a filter leaves of it, as a file.
 
-GET /collections/{id}/download?f=gpkg|parquet|fgb|csv|shp|xlsx
-    with the filters of /collections/{id}/items (bbox, filter, sortby, properties, <column>=value)
-    → the file; Content-Disposition with a Chinese name. Coordinates are the county's own.
-      Columns that tell of persons only for officers, of their villages; each such download is in the audit log.
+::
+
+  GET /collections/{id}/download?f=gpkg|parquet|fgb|csv|shp|xlsx
+      with the filters of /collections/{id}/items (bbox, filter, sortby, properties, <column>=value)
+      → the file; Content-Disposition with a Chinese name. Coordinates are the county's own.
+        Columns that tell of persons only for officers, of their villages; each such download is in the audit log.
 """
 
 import shutil

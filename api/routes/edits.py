@@ -1,16 +1,18 @@
 """What officers find out about a piece, and all that was ever changed about it.
 
-PATCH /collections/pieces/items/{piece_code}
-    header If-Match: "<version>" (ETag of the piece; "0" if nobody has touched it); 428 without
-    body, every field optional: identified_as identified_by identified_on measured_m2 | measured_mu
-      measured_how measured_by measured_on owner_kind owner_name owner_basis current_user place_name
-      reject_reason dispute_reason note, state (asks for a state; else it follows the facts), why
-    → 200 the piece as GET gives it, with its new ETag
-      404 no such piece · 403 not in role · 409 the state may not follow, and why · 422 a field cannot be so
-      412 somebody changed it since: base (version you saw), theirs (the case as it stands), yours (your fields)
-GET /collections/pieces/items/{piece_code}/history
-    → {"piece_code", "piece_key", "entries": [{"seq", "at", "actor", "action", "layer", "why", "before": {...},
-       "after": {...}, "hash"}...]}, the oldest first
+::
+
+  PATCH /collections/pieces/items/{piece_code}
+      header If-Match: "<version>" (ETag of the piece; "0" if nobody has touched it); 428 without
+      body, every field optional: identified_as identified_by identified_on measured_m2 | measured_mu
+        measured_how measured_by measured_on owner_kind owner_name owner_basis current_user place_name
+        reject_reason dispute_reason note, state (asks for a state; else it follows the facts), why
+      → 200 the piece as GET gives it, with its new ETag
+        404 no such piece · 403 not in role · 409 the state may not follow, and why · 422 a field cannot be so
+        412 somebody changed it since: base (version you saw), theirs (the case as it stands), yours (your fields)
+  GET /collections/pieces/items/{piece_code}/history
+      → {"piece_code", "piece_key", "entries": [{"seq", "at", "actor", "action", "layer", "why", "before": {...},
+         "after": {...}, "hash"}...]}, the oldest first
 """
 
 import json

@@ -1,17 +1,19 @@
 """Rows of a collection as GeoJSON, in pages that never lose or repeat a row.
 
-GET /collections/{id}/items
-    ?limit (100; at most 10,000) &cursor (from the link next) &bbox=west,south,east,north &bbox-crs &crs
-    &sortby=+a,-b &filter (CQL2 text) &filter-crs &properties=a,b &skipGeometry=true
-    &<column>=value (twice: either; empty: no value), an unknown parameter is 400
-    → {"type": "FeatureCollection", "features": [{"type", "id", "geometry", "properties"}...],
-       "numberReturned", "numberMatched" (where it is cheap), "timeStamp", "links": [self, next]}
-    headers Content-Crs, ETag; 304 for If-None-Match
-GET /collections/{id}/items/{item}
-    → one feature with "links". A piece has beside its columns "case" (row of cases or null; version 0 if
-      nobody touched it is told by ETag), "findings", "attachments", "next_states", "asked_code",
-      "register_status"; a code that is no longer in use has no geometry and register_status SUPERSEDED.
-      ETag of a piece is "<version of its case>": send it back as If-Match with PATCH.
+::
+
+  GET /collections/{id}/items
+      ?limit (100; at most 10,000) &cursor (from the link next) &bbox=west,south,east,north &bbox-crs &crs
+      &sortby=+a,-b &filter (CQL2 text) &filter-crs &properties=a,b &skipGeometry=true
+      &<column>=value (twice: either; empty: no value), an unknown parameter is 400
+      → {"type": "FeatureCollection", "features": [{"type", "id", "geometry", "properties"}...],
+         "numberReturned", "numberMatched" (where it is cheap), "timeStamp", "links": [self, next]}
+      headers Content-Crs, ETag; 304 for If-None-Match
+  GET /collections/{id}/items/{item}
+      → one feature with "links". A piece has beside its columns "case" (row of cases or null; version 0 if
+        nobody touched it is told by ETag), "findings", "attachments", "next_states", "asked_code",
+        "register_status"; a code that is no longer in use has no geometry and register_status SUPERSEDED.
+        ETag of a piece is "<version of its case>": send it back as If-Match with PATCH.
 
 The id of an item is the key of its layer (piece_code, village_code, ...), or the row's number where a
 key may name several rows (parcels, parcels_original, balance, grid_lineage).

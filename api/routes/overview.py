@@ -1,13 +1,16 @@
 """The county at a glance: sums of villages, and their outlines to colour by them.
 
-GET /api/v1/overview
-    → {"county": {figure: number...}, "villages": [{"village_code", "village_name", figure: number...}...],
-       "versions": {layer: v}}: v is the caller's ?v= of the layer's tiles. Figures in m² with mu beside them:
-       farmland covered block strip sliver state share_based net_block residual, and by class (unconfirmed
-       newly_added undetermined), shape (block strip sliver) and state (candidate identified ...) _count, _m2, _mu;
-       piece_count. block_m2 is of the balance; so are strip_m2 and sliver_m2: they equal the pieces' sums.
-GET /api/v1/overview/villages
-    → GeoJSON of the villages' simplified outlines in degrees, the same figures as properties
+::
+
+  GET /api/v1/overview
+      → {"county": {figure: number...}, "villages": [{"village_code", "village_name", figure: number...}...],
+         "versions": {layer: v}}: v is the caller's ?v= of the layer's tiles. Figures in m² with mu beside them:
+         farmland covered block strip sliver state share_based net_block residual, and by class (unconfirmed
+         newly_added undetermined), shape (block strip sliver) and state (candidate identified ...) _count, _m2, _mu;
+         piece_count. block_m2 is of the balance; so are strip_m2 and sliver_m2: they equal the pieces' sums.
+  GET /api/v1/overview/villages
+      → GeoJSON of the villages' simplified outlines in degrees, the same figures as properties
+
 A caller of some villages gets these alone, and sums of these.
 """
 

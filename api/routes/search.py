@@ -1,8 +1,11 @@
 """Whatever has a code or a name, found while it is typed.
 
-GET /api/v1/search?q=&limit=20
-    → {"results": [{"kind", "code", "title", "village_code", "bbox": [west, south, east, north] | null,
-       "href", "state"?}...]}
+::
+
+  GET /api/v1/search?q=&limit=20
+      → {"results": [{"kind", "code", "title", "village_code", "bbox": [west, south, east, north] | null,
+         "href", "state"?}...]}
+
 kind: piece parcel patch grid sheet village. q: a code or its beginning, for pieces, patches, grids and villages
 any part of it (3 signs at least), for villages, grids and sheets a name; a printed piece code whose class letter
 has changed since, or that is no longer in use, leads to what became of it. Best first: whole codes, beginnings, parts.

@@ -1,9 +1,12 @@
 """Layers as vector tiles.
 
-GET /tiles/{layer}                      TileJSON 3.0; its "tiles" address carries ?v= of the caller's edition
-GET /tiles/{layer}/{z}/{x}/{y}.mvt?v=   a Mapbox Vector Tile, gzip; 204 if nothing is there (or too far away: below
-    zoom 14 only stored tiles are given, and only to callers of the whole county); 400 outside the scheme.
-    With v of today the answer may be kept for good (Cache-Control immutable), else it is asked for again by ETag.
+::
+
+  GET /tiles/{layer}                      TileJSON 3.0; its "tiles" address carries ?v= of the caller's edition
+  GET /tiles/{layer}/{z}/{x}/{y}.mvt?v=   a Mapbox Vector Tile, gzip; 204 if nothing is there (or too far away: below
+      zoom 14 only stored tiles are given, and only to callers of the whole county); 400 outside the scheme.
+      With v of today the answer may be kept for good (Cache-Control immutable), else it is asked for again by ETag.
+
 Layers: patches parcels parcels_original pieces villages findings sheets grids households.
 """
 
