@@ -1,14 +1,17 @@
 """What every test may use: the reference data, where it is there, and one profile of hypothesis."""
 
 import os
+import shutil
 from pathlib import Path
 
 import hypothesis
 import pytest
+from playwright.sync_api import sync_playwright
 
 from tests import database
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 # No deadline: a machine of two busy cores is slow now and then, and that is no fault of the code.
 hypothesis.settings.register_profile("local", deadline=None, max_examples=50)
@@ -23,6 +26,20 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("no reference data beside the checkout")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One Chromium for all tests of a process: a second beside it would be refused."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine (Debian package: chromium)")
+    quiet = ["--disable-background-networking", "--disable-component-update", "--no-first-run"]
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", *quiet]
+        )
+        yield running
+        running.close()
 
 
 @pytest.fixture(scope="session")

@@ -17,12 +17,20 @@ from tests.helpers import ROOT
 LEVELS = [
     {"errors", "schema", "findings", "codes", "crs", "area", "topology", "atomic", "standards"}
     | {"datum", "control_points", "movement", "shifts", "memory", "workers", "provenance"},
-    {"exchange", "reconcile", "sheets", "grids", "sample", "raster", "workbook"}
-    | {"tiles", "orthophoto"},
+    {"exchange", "reconcile", "sheets", "grids", "sample", "raster", "workbook"} | {"tiles", "orthophoto"},
     {"workspace", "store", "cluster"},
     {"field", "letting"},
     {"ledger", "report", "overview", "webdata", "webpage", "webpanel", "webmap", "pipeline"}
-    | {"roster", "certificate", "webgrids", "grid_pipeline", "grid_tables", "grid_page", "assets", "servedmap"}
+    | {
+        "roster",
+        "certificate",
+        "webgrids",
+        "grid_pipeline",
+        "grid_tables",
+        "grid_page",
+        "assets",
+        "servedmap",
+    }
     | {"extension", "extension_book"},
     {"terminal", "cli", "grid_cli", "api"},
 ]

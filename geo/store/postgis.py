@@ -8,7 +8,8 @@ from typing import Any, Final
 import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy import ColumnElement, Connection, Engine, MetaData, Table, and_, func, text
+from sqlalchemy import ColumnElement, Connection, Engine, MetaData, Table, and_, event, func, text
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from geo import schema, workspace
 from geo.store.query import Box
@@ -28,6 +29,8 @@ class PostGIS:
         self.url = opened.url
         self.crs = opened.crs
         self.engine: Engine = postgis.engine_of(opened.url, pool_size=8, max_overflow=24, pool_pre_ping=True)
+        self._let_go = False
+        event.listen(self.engine, "checkin", self._returned)
         with postgis.told(self.url, "读取"), self.engine.connect() as connection:
             self._srid = postgis.srid_in(connection)
         self.tables: dict[str, Table] = tables_of(
@@ -49,7 +52,13 @@ class PostGIS:
 
     def close(self) -> None:
         """Let go of the database."""
+        self._let_go = True
         self.engine.dispose()
+
+    def _returned(self, _connection: object, record: ConnectionPoolEntry) -> None:
+        """A connection that a thread held over the close: nobody would look for it in the pool any more."""
+        if self._let_go:
+            record.invalidate()
 
     # --- rows --------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 
-import httpx
+import httpx2
 import pytest
 
 from api import jobs as table
@@ -30,7 +30,7 @@ def settings():
 def listen(address, job_id, *, last=None):
     """Events of a job until the stream ends."""
     headers = {} if last is None else {"Last-Event-ID": str(last)}
-    with httpx.stream("GET", f"{address}/jobs/{job_id}/events", headers=headers, timeout=LONG_S) as answer:
+    with httpx2.stream("GET", f"{address}/jobs/{job_id}/events", headers=headers, timeout=LONG_S) as answer:
         if answer.status_code == 204:
             return []
         assert answer.headers["content-type"].startswith("text/event-stream")
@@ -49,7 +49,7 @@ def read(chunks):
 
 
 def execute(address, process, inputs=None):
-    answer = httpx.post(
+    answer = httpx2.post(
         f"{address}/processes/{process}/execution", json={"inputs": inputs or {}}, timeout=LONG_S
     )
     assert answer.status_code == 201, answer.text
@@ -57,7 +57,7 @@ def execute(address, process, inputs=None):
 
 
 def status(address, job_id):
-    return httpx.get(f"{address}/jobs/{job_id}", timeout=LONG_S).json()
+    return httpx2.get(f"{address}/jobs/{job_id}", timeout=LONG_S).json()
 
 
 def test_progress_is_told_to_the_end_and_from_where_a_listener_was_cut_off(path):

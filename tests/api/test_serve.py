@@ -12,7 +12,7 @@ import threading
 import time
 from contextlib import contextmanager
 
-import httpx
+import httpx2
 import pytest
 from typer.testing import CliRunner
 
@@ -57,12 +57,12 @@ def serving(path, *words):
 
 def test_an_open_service_stands_answers_and_stops_in_order(path):
     with serving(path, "--open") as (process, address):
-        assert httpx.get(f"{address}/healthz").json() == {"status": "ok"}
-        assert httpx.get(f"{address}/api/v1/me").json()["role"] == "admin"
-        made = httpx.post(f"{address}/api/v1/users", json={"name": "li", "role": "viewer"})
+        assert httpx2.get(f"{address}/healthz").json() == {"status": "ok"}
+        assert httpx2.get(f"{address}/api/v1/me").json()["role"] == "admin"
+        made = httpx2.post(f"{address}/api/v1/users", json={"name": "li", "role": "viewer"})
         assert made.status_code == 201
         assert "server" not in made.headers
-        assert httpx.get(f"{address}/api/v1/me", headers={"Host": "evil.example"}).status_code == 421
+        assert httpx2.get(f"{address}/api/v1/me", headers={"Host": "evil.example"}).status_code == 421
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=30)
     assert process.returncode == 0
@@ -117,7 +117,7 @@ def test_the_password_of_the_first_start_goes_to_the_terminal_and_nowhere_else(p
             shown += os.read(leader, 4096).decode()
         address = re.search(r"http://[\d.]+:\d+", shown)[0]
         password = re.search(r"密码\s+(\S+)", shown)[1]
-        answer = httpx.post(f"{address}/api/v1/login", json={"name": "admin", "password": password})
+        answer = httpx2.post(f"{address}/api/v1/login", json={"name": "admin", "password": password})
         assert answer.json()["must_change"] is True
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
@@ -133,7 +133,7 @@ def test_the_password_of_the_first_start_goes_to_the_terminal_and_nowhere_else(p
 
 def test_without_a_terminal_no_password_is_made(path):
     with serving(path) as (process, address):
-        login = httpx.post(f"{address}/api/v1/login", json={"name": "admin", "password": "x"})
+        login = httpx2.post(f"{address}/api/v1/login", json={"name": "admin", "password": "x"})
         assert login.status_code == 401
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=30)
@@ -182,19 +182,19 @@ def test_users_and_keys_are_made_on_the_command_line(path):
     assert UPPER in listed
     key_id = run("key", "list", path).stdout.split()[0]
     with serving(path) as (_, address):
-        by_key = httpx.get(f"{address}/api/v1/me", headers={"Authorization": f"Bearer {key}"}).json()
+        by_key = httpx2.get(f"{address}/api/v1/me", headers={"Authorization": f"Bearer {key}"}).json()
         assert (by_key["name"], by_key["villages"]) == ("li", [UPPER])
-        login = httpx.post(f"{address}/api/v1/login", json={"name": "li", "password": password})
+        login = httpx2.post(f"{address}/api/v1/login", json={"name": "li", "password": password})
         assert login.status_code == 200
         # A command beside a service that stands is heard a second later.
         assert run("key", "end", path, key_id).exit_code == 0
         time.sleep(1.1)
         assert (
-            httpx.get(f"{address}/api/v1/me", headers={"Authorization": f"Bearer {key}"}).status_code == 401
+            httpx2.get(f"{address}/api/v1/me", headers={"Authorization": f"Bearer {key}"}).status_code == 401
         )
         assert run("user", "change", path, "li", "--off").exit_code == 0
         time.sleep(1.1)
-        assert httpx.get(f"{address}/api/v1/me", cookies=dict(login.cookies)).status_code == 401
+        assert httpx2.get(f"{address}/api/v1/me", cookies=dict(login.cookies)).status_code == 401
     assert run("user", "password", path, "nobody").exit_code == 2
     shown = run("audit", "show", path, "--json", "--limit", "100").stdout
     actions = [json.loads(line)["action"] for line in shown.splitlines()][::-1]
@@ -237,7 +237,7 @@ def test_many_writers_of_accounts_beside_a_service_do_not_lock_each_other_out(pa
         statuses = []
 
         def make(number):
-            with httpx.Client(headers={"Authorization": f"Bearer {key}"}, timeout=60) as script:
+            with httpx2.Client(headers={"Authorization": f"Bearer {key}"}, timeout=60) as script:
                 for at in range(5):
                     body = {"name": f"u{number}-{at}", "role": "viewer"}
                     statuses.append(script.post(f"{address}/api/v1/users", json=body).status_code)

@@ -1,11 +1,9 @@
 """A service over a small county in a thread of its own and one browser, for all tests of a worker; pages by role."""
 
-import shutil
 import uuid
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from api.main import create_app
 from api.settings import Settings
@@ -14,8 +12,6 @@ from tests.api.conftest import PASSWORD, QUICK, tables_with_register
 from tests.geo.county import CRS, UPPER, moved_county_tables
 from tests.geo.map_service import served
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 DESK = {"width": 1440, "height": 900}
 PEOPLE = {
     "主任": ("admin", None),
@@ -49,23 +45,13 @@ def standing(tmp_path_factory):
         yield Standing(address, app)
 
 
-@pytest.fixture(scope="session")
-def chromium():
-    if CHROMIUM is None:
-        pytest.skip("no chromium on this machine (Debian package: chromium)")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield running
-        running.close()
-
-
 @pytest.fixture
-def opened(standing, chromium):
+def opened(standing, browser):
     """``opened(path, who, …)``: a page, logged in; what goes wrong on it or leaves the service fails the test."""
     watched = []
 
     def open_page(path, who="主任", *, viewport=None, expected=(), **kind):
-        context = chromium.new_context(locale="zh-CN", viewport=viewport or DESK, **kind)
+        context = browser.new_context(locale="zh-CN", viewport=viewport or DESK, **kind)
         context.set_default_timeout(30_000)  # a busy machine starts a page slowly
         if who is not None:
             context.add_cookies([_cookie(standing, who)])

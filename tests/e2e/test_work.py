@@ -85,7 +85,7 @@ def test_a_code_is_found_while_it_is_typed_and_the_map_goes_there(opened):
     assert page.evaluate("() => taotuMap.map.getZoom()") >= 16
     assert page.evaluate("() => taotuMap.layers.get('pieces').lit") == W_CODE
     box.fill("上庄")
-    page.locator("#found li").filter(has_text="上庄村").wait_for()
+    page.locator("#found li").filter(has_text="上庄村").first.wait_for()
     box.press("Escape")
     assert page.locator("#found").is_hidden()
 

@@ -1,7 +1,6 @@
 """The map of the service in a real browser, against a small service: what an officer sees, clicks and types."""
 
 import re
-import shutil
 from contextlib import contextmanager
 from dataclasses import replace
 from urllib.parse import urlsplit
@@ -10,7 +9,6 @@ import geopandas as gpd
 import pandas as pd
 import pyproj
 import pytest
-from playwright.sync_api import sync_playwright
 from shapely import Polygon, affinity
 from shapely.geometry import box
 
@@ -30,8 +28,6 @@ from tests.geo.county import (
 )
 from tests.geo.map_service import served, service
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 DESK = {"viewport": {"width": 1366, "height": 768}}
 TABLET = {
     "viewport": {"width": 820, "height": 1180},
@@ -39,10 +35,6 @@ TABLET = {
     "is_mobile": True,
     "device_scale_factor": 2,
 }
-
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium on this machine (Debian package: chromium)"
-)
 
 TABLES = county_tables()
 FIGURES = pd.DataFrame(
@@ -82,14 +74,6 @@ COMPARED = replace(
     tiles=layers("patches"),
     swipe=Swipe(left_title="剩余图块", left=("pieces",), right_title="承包地块", right=("parcels",)),
 )
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")

@@ -6,20 +6,12 @@ from geo.webmap import county_map, save
 from tests.geo.county import LOWER, UPPER, county_tables
 from tests.geo.grid_tables import SMALL_REASON, grid_tables
 from tests.geo.test_webmap_browser import (
-    CHROMIUM,
-    browser,
     canvas_colour,
     card,
     drawn,
     pixel,
     search,
     watched,
-)
-
-__all__ = ["browser"]
-
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium on this machine (Debian package: chromium)"
 )
 
 

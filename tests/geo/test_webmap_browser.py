@@ -7,9 +7,9 @@ import sys
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from geo.webmap import county_map, save
+from tests.conftest import CHROMIUM
 from tests.geo.county import (
     D_CODE,
     LOWER,
@@ -22,27 +22,6 @@ from tests.geo.county import (
     county_tables,
     moved_county_tables,
 )
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--no-first-run",
-]
-
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium on this machine (Debian package: chromium)"
-)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")
@@ -332,13 +311,13 @@ def test_the_page_fits_a_small_office_screen(page):
 
 def test_the_page_opens_where_there_is_no_network_at_all(file):
     """In a network namespace of its own not even the loopback is up."""
-    if sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("unshare"):
+    if sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("unshare") or CHROMIUM is None:
         pytest.skip("a network namespace needs Linux, unshare and root")
     if subprocess.run(["unshare", "--net", "true"], check=False, capture_output=True).returncode:
         pytest.skip("this machine does not allow network namespaces")
     shown = subprocess.run(
-        ["unshare", "--net", CHROMIUM, "--headless", *FLAGS, "--virtual-time-budget=5000", "--dump-dom",
-         f"{file.as_uri()}#{W_CODE}"],
+        ["unshare", "--net", CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu",
+         "--virtual-time-budget=5000", "--dump-dom", f"{file.as_uri()}#{W_CODE}"],
         check=True, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert "6.00 亩" in shown.stdout

@@ -201,3 +201,23 @@ def test_the_main_job_writes_into_a_database_and_keeps_its_codes(empty, tmp_path
     pd.testing.assert_frame_equal(pd.DataFrame(after[["piece_key", "piece_code"]]), pd.DataFrame(before))
     assert after.set_index("piece_key")["state"][key] == "identified"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "w.gpkg"]
+
+
+def test_a_connection_held_over_the_close_is_closed_when_it_comes_back(url, tmp_path):
+    store = open_store(url, folder=tmp_path)
+    held, go_on = threading.Event(), threading.Event()
+    taken = []
+
+    def reading():
+        with store.private().connect() as connection:
+            taken.append(connection.connection.driver_connection)
+            held.set()
+            go_on.wait()
+
+    reader = threading.Thread(target=reading)
+    reader.start()
+    assert held.wait(10)
+    store.close()
+    go_on.set()
+    reader.join()
+    assert [connection.closed for connection in taken] == [True]
