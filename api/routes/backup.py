@@ -21,6 +21,7 @@ from starlette.concurrency import iterate_in_threadpool
 
 from api.access import Caller, SettingsDep, StoreDep, needs
 from api.errors import NotReadyError
+from api.zipping import Pipe
 from geo.store import Store
 
 router = APIRouter(prefix="/api/v1/backup", tags=["operation"])
@@ -85,7 +86,7 @@ async def _sent(store: Store, copy: Path, text: str, at: datetime) -> AsyncItera
 
 def _zipped(store: Store, copy: Path, text: str, at: datetime) -> Iterator[bytes]:
     """The zip while it is made; a half-sent one has no end and opens nowhere."""
-    pipe = _Pipe()
+    pipe = Pipe()
     day = (at.year, at.month, at.day, at.hour, at.minute, at.second)
     root = store.folder / ATTACHMENTS
     files = [
@@ -105,22 +106,3 @@ def _zipped(store: Store, copy: Path, text: str, at: datetime) -> Iterator[bytes
                     target.write(chunk)
                     yield pipe.taken()
     yield pipe.taken()
-
-
-class _Pipe:
-    """Where a zip is written to, to be sent on at once."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-
-    def write(self, data: bytes) -> int:
-        self._parts.append(bytes(data))
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing waits here."""
-
-    def taken(self) -> bytes:
-        data = b"".join(self._parts)
-        self._parts.clear()
-        return data

@@ -31,6 +31,7 @@ from api.pool import Pool
 from api.processes import PROCESSES
 from api.task import FILES
 from api.uploads import within
+from api.zipping import Pipe
 
 router = APIRouter(tags=["files"])
 
@@ -123,28 +124,9 @@ def _file(pool: Pool, job: Job, name: str) -> Path:
     return path
 
 
-class _Pipe:
-    """Where a zip is written to, to be sent on at once."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-
-    def write(self, data: bytes) -> int:
-        self._parts.append(bytes(data))
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing waits here."""
-
-    def taken(self) -> bytes:
-        data = b"".join(self._parts)
-        self._parts.clear()
-        return data
-
-
 def _zipped(pool: Pool, job: Job, names: Iterable[str]) -> Iterator[bytes]:
     """A zip of files as it comes into being; sheets are packed already, so they are stored as they are."""
-    pipe = _Pipe()
+    pipe = Pipe()
     at = datetime.fromisoformat(job.finished or job.created).timetuple()[:6]
     with pool.reading(job.id):
         with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as bundle:  # type: ignore[call-overload] # it needs but write and flush
